@@ -1,3 +1,100 @@
-"""nearfield: texts and vectors in, a measured, durable, millisecond search service out."""
+"""nearfield: texts and vectors in, a measured, durable, millisecond search service out.
+
+The only public door. Importing it loads nothing heavy: every name is fetched when first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nearfield.collection import Collection
+    from nearfield.core.errors import (
+        AlreadyExists,
+        Closed,
+        Corrupt,
+        DeadlineExceeded,
+        DimensionMismatch,
+        FilterError,
+        InvalidInput,
+        Locked,
+        MissingDependency,
+        ModelMismatch,
+        NearfieldError,
+        NotFound,
+        OutOfSpace,
+        Overloaded,
+        ReadOnly,
+    )
+    from nearfield.core.metric import Metric
+    from nearfield.core.types import Document, Hit, Hits, Written
+    from nearfield.database import Database, open
+    from nearfield.index.flat import Flat
+    from nearfield.index.hnsw import Hnsw
+    from nearfield.index.ivf import Ivf
+    from nearfield.store.backup import restore
 
 __version__ = "0.1.0"
+
+_ERRORS = (
+    "AlreadyExists Closed Corrupt DeadlineExceeded DimensionMismatch FilterError InvalidInput Locked "
+    "MissingDependency ModelMismatch NearfieldError NotFound OutOfSpace Overloaded ReadOnly"
+).split()
+_HOMES = {
+    **dict.fromkeys(_ERRORS, "core.errors"),
+    "Collection": "collection",
+    "Database": "database",
+    "Document": "core.types",
+    "Flat": "index.flat",
+    "Hit": "core.types",
+    "Hits": "core.types",
+    "Hnsw": "index.hnsw",
+    "Ivf": "index.ivf",
+    "Metric": "core.metric",
+    "Written": "core.types",
+    "open": "database",
+    "restore": "store.backup",
+}
+
+__all__ = [
+    "AlreadyExists",
+    "Closed",
+    "Collection",
+    "Corrupt",
+    "Database",
+    "DeadlineExceeded",
+    "DimensionMismatch",
+    "Document",
+    "FilterError",
+    "Flat",
+    "Hit",
+    "Hits",
+    "Hnsw",
+    "InvalidInput",
+    "Ivf",
+    "Locked",
+    "Metric",
+    "MissingDependency",
+    "ModelMismatch",
+    "NearfieldError",
+    "NotFound",
+    "OutOfSpace",
+    "Overloaded",
+    "ReadOnly",
+    "Written",
+    "open",
+    "restore",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'nearfield' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"nearfield.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

@@ -116,11 +116,12 @@ class Hits(Sequence[Hit]):
     Attributes:
         ids: the ids, best first.
         scores: float32 (n,), the scores.
+        metric: what the scores mean.
         plan: what was done.
         complete: whether min(k, matching documents) came back.
     """
 
-    __slots__ = ("_documents", "_metric", "complete", "ids", "plan", "scores")
+    __slots__ = ("_documents", "complete", "ids", "metric", "plan", "scores")
 
     def __init__(
         self,
@@ -136,7 +137,7 @@ class Hits(Sequence[Hit]):
         self.plan = plan
         self.complete = complete
         self._documents = documents
-        self._metric = metric
+        self.metric = metric
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -149,7 +150,7 @@ class Hits(Sequence[Hit]):
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
         document = None if self._documents is None else self._documents[index]
-        return Hit(self.ids[index], float(self.scores[index]), document, self._metric)
+        return Hit(self.ids[index], float(self.scores[index]), document, self.metric)
 
     def __iter__(self) -> Iterator[Hit]:
         for i in range(len(self)):

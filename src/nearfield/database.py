@@ -1,0 +1,368 @@
+"""A directory of collections: opens it, wires embedder, engine and maintenance together, and closes all of it.
+
+The only place that knows every part. One process opens a directory for writing; any number open it read-only.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from nearfield.collection import Collection
+from nearfield.core import inputs
+from nearfield.core.errors import AlreadyExists, Closed, InvalidInput, NotFound, ReadOnly
+from nearfield.core.metric import Metric
+from nearfield.embedding import BoundEmbedder
+from nearfield.engine.local import LocalEngine
+from nearfield.index import encode_kind
+from nearfield.maintain.worker import Maintainer
+from nearfield.store import catalog, files, layout
+from nearfield.store.catalog import Settings
+from nearfield.store.names import Names
+
+if TYPE_CHECKING:
+    from nearfield.embed.base import Embedder
+    from nearfield.index.base import Kind
+
+MAX_DIM = 32_768
+FIELD_TYPES = ("timestamp",)
+
+
+def open(path: str | os.PathLike[str], *, read_only: bool = False) -> Database:  # noqa: A001 - nearfield.open is the API
+    """Opens a database directory, making it if it is missing or empty.
+
+    Args:
+        path: the directory.
+        read_only: see what another process writes, without the lock; `refresh()` to see more.
+
+    Raises:
+        Locked: another process has it open for writing.
+        InvalidInput: the directory holds something else, or a format this version cannot read.
+        NotFound: read_only and there is nothing.
+        ReadOnly: the directory cannot be written.
+    """
+    return Database(Path(path), read_only=read_only)
+
+
+class Database:
+    """An open directory of collections; a context manager. Made by `nearfield.open`."""
+
+    def __init__(self, path: Path, *, read_only: bool) -> None:
+        self.path, self.read_only = path, read_only
+        self._pid = os.getpid()
+        self._open: dict[int, Collection] = {}
+        self._closing: list[Callable[[], None]] = []
+        self._mutex = threading.RLock()
+        self._closed = False
+        self._lock: files.DirectoryLock | None = None
+        if not read_only:
+            _make(path)
+            self._lock = files.DirectoryLock(path / layout.LOCK)
+        try:
+            if not read_only and not (path / layout.DATABASE).exists():
+                Names.create(path)
+                files.sync_directory(path)
+            if not (path / layout.DATABASE).exists():
+                raise NotFound(f"there is no database in {path}", field="path", received=str(path))
+            self._names = Names(path, read_only=read_only)
+            if not read_only:
+                self._sweep()
+        except BaseException:
+            if self._lock is not None:
+                self._lock.release()
+            raise
+
+    def _sweep(self) -> None:
+        """Removes directories that no name leads to: leavings of a killed create or drop."""
+        named = set(self._names.all()[0].values())
+        for found in (self.path / layout.COLLECTIONS).iterdir():
+            if not found.name.isdigit() or int(found.name) not in named:
+                files.remove_tree(found)
+
+    # -- collections
+
+    def create(
+        self,
+        name: str,
+        *,
+        embedder: str | Embedder | None = "minilm",
+        dim: int | None = None,
+        metric: str | Metric = "cosine",
+        index: str | Kind = "auto",
+        recall: float = 0.95,
+        fields: Mapping[str, str] | None = None,
+    ) -> Collection:
+        """Makes a collection.
+
+        Args:
+            name: 1 to 128 letters, digits, '.', '_', '-'; case does not matter.
+            embedder: a name for `nearfield.embed.load`, an embedder object, or None to bring vectors.
+            dim: numbers in each vector; needed, and only allowed to differ from the embedder's, without an embedder.
+            metric: "cosine", "ip" or "l2".
+            index: "auto" (by size, with a reason in stats), or a kind such as nearfield.Hnsw(links=32).
+            recall: what searches hold unless they ask for another, in (0, 1].
+            fields: metadata fields with a declared type: {"day": "timestamp"} compares RFC 3339 texts as instants.
+
+        Raises:
+            AlreadyExists: a collection or alias has the name.
+            InvalidInput: anything else that is wrong.
+        """
+        self._check_writable()
+        settings = _settings(embedder, dim, metric, index, recall, fields)
+        with self._mutex:
+            if self._names.find(inputs.name(name)) is not None:
+                raise AlreadyExists("a collection or alias has this name", field="name", received=name)
+            number = self._names.take_number()
+            directory = layout.collection(self.path, number)
+            files.make_directory(directory)
+            try:
+                files.make_directory(directory / layout.SEGMENTS)
+                catalog.create(directory / layout.CATALOG, settings)
+                files.sync_directory(directory)
+                files.sync_directory(directory.parent)
+                self._names.add(name, number)
+            except BaseException:
+                files.remove_tree(directory)
+                raise
+            return self._collection(name, number, None if isinstance(embedder, str) else embedder)
+
+    def get_or_create(self, name: str, **options: Any) -> Collection:
+        """The collection if it is there, else a new one with `options` of `create`.
+
+        Raises:
+            InvalidInput: it is there with another dim, metric or embedder than `options` say.
+        """
+        with self._mutex:
+            if self._names.find(inputs.name(name)) is None:
+                return self.create(name, **options)
+            embedder = options.get("embedder", "minilm")
+            found = self.get(name, embedder=None if isinstance(embedder, str) else embedder)
+        given = {"dim": options.get("dim"), "metric": options.get("metric")}
+        for field, (wanted, actual) in {
+            "dim": (given["dim"], found.dim),
+            "metric": (given["metric"], found.metric.value),
+            "embedder": (getattr(embedder, "name", embedder) if "embedder" in options else None, found.embedder),
+        }.items():
+            if wanted is not None and wanted != actual:
+                raise InvalidInput(f"{name!r} exists with another {field}", field=field, expected=repr(actual), received=wanted)
+        return found
+
+    def __getitem__(self, name: str) -> Collection:
+        return self.get(name)
+
+    def get(self, name: str, *, embedder: Embedder | None = None) -> Collection:
+        """The collection of a name or alias; `embedder` gives an object in place of loading the stored name.
+
+        Raises:
+            NotFound: no collection or alias has the name.
+            ModelMismatch: `embedder` is not the one that made the stored vectors.
+        """
+        self._check_open()
+        with self._mutex:
+            number = self._names.find(inputs.name(name))
+            if number is None:
+                raise NotFound(
+                    "no collection has this name", field="name", expected=f"one of {self.list()}", received=name
+                )
+            return self._collection(self._names.name_of(number) or name, number, embedder)
+
+    def __contains__(self, name: object) -> bool:
+        self._check_open()
+        return isinstance(name, str) and self._names.find(name) is not None
+
+    def _collection(self, name: str, number: int, given: Embedder | None) -> Collection:
+        if number in self._open and given is None:
+            return self._open[number]
+        if number in self._open:
+            engine, keeper = self._open[number]._engine, self._open[number]._maintainer
+        else:
+            engine = LocalEngine(layout.collection(self.path, number), read_only=self.read_only)
+            keeper = None if self.read_only else Maintainer(engine)
+        settings = engine.settings
+        store = None if self.read_only else _store_fingerprint(engine)
+        bound = BoundEmbedder(settings.embedder, given, settings.fingerprint, store)
+        self._open[number] = Collection(name, engine, bound, keeper)
+        return self._open[number]
+
+    def list(self) -> list[str]:
+        """The names of the collections, in order."""
+        self._check_open()
+        return list(self._names.all()[0])
+
+    def aliases(self) -> dict[str, str]:
+        """Each alias, with the name it leads to."""
+        self._check_open()
+        names, aliases = self._names.all()
+        by_number = {number: name for name, number in names.items()}
+        return {alias: by_number[number] for alias, number in aliases.items()}
+
+    def alias(self, alias: str, name: str) -> None:
+        """Makes `alias` lead to the collection `name`, in one step; an alias that exists is moved."""
+        self._check_writable()
+        number = self._names.find(inputs.name(name))
+        if number is None:
+            raise NotFound("no collection has this name", field="name", received=name)
+        self._names.add(inputs.name(alias, "alias"), number, alias=True)
+
+    def unalias(self, alias: str) -> None:
+        """Takes an alias away."""
+        self._check_writable()
+        self._names.drop_alias(inputs.name(alias, "alias"))
+
+    def rename(self, old: str, new: str) -> None:
+        """Renames a collection; what holds it keeps it."""
+        self._check_writable()
+        with self._mutex:
+            self._names.rename(inputs.name(old, "old"), inputs.name(new, "new"))
+            number = self._names.find(new)
+            if number is not None and number in self._open:
+                self._open[number].name = new
+
+    def drop(self, name: str) -> None:
+        """Removes a collection, its aliases and its files."""
+        self._check_writable()
+        with self._mutex:
+            number = self._names.find(inputs.name(name))
+            if number is None or self._names.name_of(number) is None:
+                raise NotFound("no collection has this name", field="name", received=name)
+            if name.lower() != (self._names.name_of(number) or "").lower():
+                raise InvalidInput(
+                    "this is an alias; drop the collection by its name, or use unalias", field="name", received=name
+                )
+            self._names.drop(name)
+            self._close(number)
+            files.remove_tree(layout.collection(self.path, number))
+
+    def copy(self, source: str, target: str) -> Collection:
+        """Copies a collection, consistent, under a new name; files that never change are linked, not copied."""
+        self._check_writable()
+        from nearfield.store import backup
+
+        with self._mutex:
+            number = self._names.find(inputs.name(source))
+            if number is None:
+                raise NotFound("no collection has this name", field="source", received=source)
+            origin = layout.collection(self.path, number)
+            if self._names.find(inputs.name(target, "target")) is not None:
+                raise AlreadyExists("a collection or alias has this name", field="target", received=target)
+            number = self._names.take_number()
+            directory = layout.collection(self.path, number)
+            backup.copy_collection(origin, directory, link=True)
+            files.sync_directory(directory.parent)
+            self._names.add(target, number)
+            return self._collection(target, number, None)
+
+    def backup(self, path: str | os.PathLike[str]) -> None:
+        """Writes a consistent, checksummed copy of everything into a new directory, while writes go on."""
+        self._check_open()
+        from nearfield.store import backup
+
+        backup.database(self.path, Path(path))
+
+    # -- closing
+
+    def _close(self, number: int) -> None:
+        collection = self._open.pop(number, None)
+        if collection is not None:
+            if collection._maintainer is not None:
+                collection._maintainer.close()
+            collection._engine.close()
+
+    def close(self) -> None:
+        """Finishes what was submitted and gives the lock back. Nothing acknowledged depends on it."""
+        with self._mutex:
+            if self._closed:
+                return
+            self._closed = True
+            if os.getpid() == self._pid:
+                for number in list(self._open):
+                    self._close(number)
+                self._names.close()
+            if self._lock is not None:
+                self._lock.release()
+
+    def __enter__(self) -> Database:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise Closed("the database is closed; open it again")
+        if os.getpid() != self._pid:
+            raise Closed("a database cannot be used after a fork; open it in the new process")
+
+    def _check_writable(self) -> None:
+        self._check_open()
+        if self.read_only:
+            raise ReadOnly("this was opened with read_only=True; open it without to write")
+
+
+def _make(path: Path) -> None:
+    """Makes the directory if it is missing; refuses one that holds something else."""
+    if path.exists() and not path.is_dir():
+        raise InvalidInput("not a directory", field="path", expected="a directory", received=str(path))
+    if path.is_dir() and not (path / layout.DATABASE).exists():
+        strange = sorted(f.name for f in path.iterdir() if f.name not in (layout.LOCK, layout.COLLECTIONS))
+        strange = [name for name in strange if not name.startswith(layout.DATABASE)]
+        if strange:
+            raise InvalidInput(
+                "the directory is not a database and not empty",
+                field="path",
+                expected="an empty or new directory, or one made by nearfield",
+                received=f"{path} with {', '.join(strange[:3])}",
+            )
+    with files.storage_errors(path):
+        path.mkdir(parents=True, exist_ok=True)
+    if not (path / layout.COLLECTIONS).exists():
+        files.make_directory(path / layout.COLLECTIONS)
+        files.sync_directory(path)
+        files.sync_directory(path.parent)
+
+
+def _settings(
+    embedder: Any, dim: Any, metric: Any, index: Any, recall: Any, fields: Mapping[str, str] | None
+) -> Settings:
+    if embedder is None:
+        if dim is None:
+            raise InvalidInput("a collection of brought vectors needs their dimension", field="dim", expected="1 to 32768")
+    else:
+        from nearfield import embed
+
+        loaded = embed.load(embedder) if isinstance(embedder, str) else embedder
+        if dim is not None and dim != loaded.dim:
+            raise InvalidInput("the embedder makes other vectors", field="dim", expected=str(loaded.dim), received=dim)
+        dim = loaded.dim
+    if not 1 <= inputs.whole(dim, "dim", 1) <= MAX_DIM:
+        raise InvalidInput("not a dimension", field="dim", expected=f"1 to {MAX_DIM}", received=dim)
+    if isinstance(index, str):
+        inputs.choice(index, ("auto",), "index")
+    for field, kind in (fields or {}).items():
+        inputs.choice(kind, FIELD_TYPES, f"fields[{field!r}]")
+    return Settings(
+        layout.FORMAT,
+        int(dim),
+        str(Metric.parse(metric)),
+        embedder if embedder is None or isinstance(embedder, str) else embedder.name,
+        None if isinstance(index, str) else encode_kind(index),
+        inputs.recall(recall),
+        dict(fields or {}),
+        secrets.randbits(63),
+    )
+
+
+def _store_fingerprint(engine: LocalEngine) -> Callable[[dict[str, Any]], None]:
+    def store(value: dict[str, Any]) -> None:
+        import msgspec
+
+        engine.write_settings(msgspec.structs.replace(engine.settings, fingerprint=value))
+
+    return store

@@ -1,0 +1,330 @@
+"""The local engine: one collection directory, one committer, snapshots for everyone who reads.
+
+Knows documents and prepared vectors; no model. Background work is asked for through `on_change` and done elsewhere.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nearfield.core.errors import Closed, NotFound, Overloaded, ReadOnly
+from nearfield.core.filters import Filter
+from nearfield.core.metric import Metric, Vectors
+from nearfield.core.types import Document, Hits, Written
+from nearfield.engine import opening, search, swaps, writes
+from nearfield.engine.base import Capabilities
+from nearfield.engine.committer import Committer, Transaction
+from nearfield.engine.search import Request
+from nearfield.engine.snapshot import Delta, OpenIndex, SegmentView, Snapshot
+from nearfield.engine.writes import Records
+from nearfield.store import catalog, files, layout, sqlite
+from nearfield.store.catalog import Counters, Settings
+from nearfield.store.segment import Segment
+
+PENDING_ROWS = 50_000
+PENDING_BYTES = 256 << 20
+"""Pending rows and bytes beyond which writes wait for a seal."""
+
+
+class LocalEngine:
+    """A collection on local disk.
+
+    Attributes:
+        snapshot: what searches see now; immutable, replaced at each commit.
+        damaged: for each segment whose index could not be opened, why; it is searched exactly until rebuilt.
+        loading: how many bulk loads are running; merges and index builds wait for them.
+        on_change: called after each commit and never waited for; None until someone maintains the collection.
+    """
+
+    capabilities = Capabilities()
+
+    def __init__(self, directory: Path, *, read_only: bool = False) -> None:
+        self.directory, self.read_only = directory, read_only
+        self._path = directory / layout.CATALOG
+        self._pid = os.getpid()
+        self._connection = sqlite.connect(self._path, read_only=read_only)
+        self.settings: Settings = catalog.read_settings(self._connection, self._path)
+        self.dim, self.metric = self.settings.dim, Metric(self.settings.metric)
+        self.on_change: Callable[[], None] | None = None
+        self.write_timeout = 30.0
+        self.loading = 0
+        self._closed = False
+        self._refreshing = threading.Lock()
+        self._room = threading.Condition()
+        self.snapshot, self.damaged = self._read({})
+        self._committer: Committer | None = None
+        if not read_only:
+            self._start_writing()
+
+    def _start_writing(self) -> None:
+        numbers = catalog.counters(self._connection)
+        self._numbers = threading.Lock()
+        self._next_segment, self._next_index = numbers.next_segment, numbers.next_index
+        self._sweep()
+        self._committer = Committer(
+            self._connection,
+            self._path,
+            first_row=numbers.next_row,
+            commit=numbers.commit,
+            write_counters=_write_counters,
+            publish=self._publish,
+        )
+
+    def _read(self, known: Mapping[int, SegmentView]) -> tuple[Snapshot, dict[int, str]]:
+        """Reads a snapshot, again if a merge took files away meanwhile."""
+        earlier = self.snapshot.pending if known else None
+        for _ in range(20):
+            try:
+                return opening.read_snapshot(self._connection, self.directory, self.settings, known, earlier)
+            except FileNotFoundError:
+                if not self.read_only:
+                    raise
+                time.sleep(0.01)
+        return opening.read_snapshot(self._connection, self.directory, self.settings, known, earlier)
+
+    def _sweep(self) -> None:
+        """Removes what no catalog row names: leavings of a killed process."""
+        place = self.directory / layout.SEGMENTS
+        named = {view.segment.directory: view for view in self.snapshot.segments}
+        for found in place.iterdir():
+            if found not in named:
+                files.remove_tree(found)
+                continue
+            index = named[found].index
+            keep = set(named[found].segment.record.files) | (set(index.record.files) if index else set())
+            for file in found.iterdir():
+                if file.name not in keep and file.is_file() and named[found].segment.number not in self.damaged:
+                    files.remove(file)
+                elif file.is_dir():
+                    files.remove_tree(file)
+
+    def _publish(self, deltas: Sequence[Delta], commit: int) -> None:
+        self.snapshot = self.snapshot.changed(deltas, commit)
+        with self._room:
+            self._room.notify_all()
+        self.changed()
+
+    def changed(self) -> None:
+        """Tells whoever maintains the collection to look again."""
+        if self.on_change is not None:
+            self.on_change()
+
+    # -- writing
+
+    def submit(self, operation: Callable[[Transaction], Any], *, alone: bool = False) -> Any:
+        """Hands an operation to the committer; see Committer.submit."""
+        self.check_open()
+        if self._committer is None:
+            raise ReadOnly("this was opened with read_only=True; open it without to write")
+        return self._committer.submit(operation, alone=alone)
+
+    def check_open(self) -> None:
+        """Raises Closed after close() or in a forked child."""
+        if self._closed:
+            raise Closed("the database is closed; open it again")
+        if os.getpid() != self._pid:
+            raise Closed("a database cannot be used after a fork; open it in the new process")
+
+    def put(self, records: Records, if_exists: str) -> Written:
+        """Writes a batch as pending rows, all or nothing; durable and searchable when it returns."""
+        self._wait_for_room()
+        return self._stamped(self.submit(lambda t: writes.put(t, self.snapshot, records, if_exists)))
+
+    def update(self, document_id: str, changes: Mapping[str, Any], remove: Sequence[str]) -> Written:
+        """Changes a document's metadata, keeping text and vector."""
+        self._wait_for_room()
+        return self._stamped(self.submit(lambda t: writes.update(t, self.snapshot, document_id, changes, remove)))
+
+    def delete(self, ids: Sequence[str]) -> Written:
+        """Deletes by id; ids that are not there are passed over."""
+        return self._stamped(self.submit(lambda t: writes.delete(t, self.snapshot, ids)))
+
+    def delete_where(self, condition: Filter) -> Written:
+        """Deletes what matches when its turn comes."""
+        return self._stamped(self.submit(lambda t: writes.delete_where(t, self.snapshot, condition), alone=True))
+
+    def adopt(self, segments: Sequence[Segment], if_exists: str, earlier: frozenset[int]) -> Written:
+        """Makes loaded segments live, atomically."""
+        return self._stamped(
+            self.submit(lambda t: swaps.adopt(t, self.snapshot, segments, if_exists, earlier), alone=True)
+        )
+
+    def swap_sealed(self, segment: Segment) -> None:
+        """Puts a segment made of pending rows in their place."""
+        self.submit(lambda t: swaps.seal(t, self.snapshot, segment), alone=True)
+
+    def swap_merged(self, segment: Segment | None, sources: Sequence[SegmentView]) -> None:
+        """Puts a merged segment in the place of its sources, then removes their files."""
+        numbers = [view.segment.number for view in sources]
+        self.submit(lambda t: swaps.merge(t, self.snapshot, segment, numbers), alone=True)
+        for view in sources:
+            files.remove_tree(view.segment.directory)
+
+    def swap_index(self, segment: int, index: OpenIndex | None) -> bool:
+        """Gives a segment its index, or takes it away; False if the segment is gone."""
+        done = bool(self.submit(lambda t: swaps.set_index(t, self.snapshot, segment, index), alone=True))
+        self.damaged.pop(segment, None)
+        return done
+
+    def write_settings(self, settings: Settings) -> None:
+        """Replaces the settings."""
+        self.submit(lambda t: catalog.write_settings(t.connection, settings), alone=True)
+        self.settings = settings
+
+    def vacuum(self) -> None:
+        """Rewrites the catalog without the bytes of what was deleted, and empties its write-ahead log."""
+
+        def work(connection: sqlite.Connection) -> None:
+            connection.execute("VACUUM")
+            connection.pragma("wal_checkpoint(TRUNCATE)")
+
+        self.check_open()
+        if self._committer is not None:
+            self._committer.outside(work)
+
+    def _stamped(self, written: Written) -> Written:
+        return Written(written.added, written.replaced, written.skipped, written.deleted, self.snapshot.commit)
+
+    def _wait_for_room(self) -> None:
+        if not self._crowded():
+            return
+        until = time.monotonic() + self.write_timeout
+        with self._room:
+            while self._crowded():
+                left = until - time.monotonic()
+                if left <= 0 or self._closed:
+                    raise Overloaded(
+                        "too many documents wait to be sealed into a segment; try again, or load in bulk",
+                        expected=f"at most {PENDING_ROWS} pending documents",
+                        received=len(self.snapshot.pending),
+                        retry_after=1.0,
+                    )
+                self._room.wait(min(left, 0.5))
+
+    def _crowded(self) -> bool:
+        pending = self.snapshot.pending
+        return len(pending) >= PENDING_ROWS or pending.nbytes >= PENDING_BYTES
+
+    # -- making files
+
+    def new_segment_number(self) -> int:
+        """A segment number that nobody else will get."""
+        with self._numbers:
+            self._next_segment += 1
+            return self._next_segment - 1
+
+    def new_index_number(self) -> int:
+        """An index number that nobody else will get."""
+        with self._numbers:
+            self._next_index += 1
+            return self._next_index - 1
+
+    def reserve_rows(self, n: int) -> int:
+        """The first of n consecutive row numbers that nobody else will get."""
+        self.check_open()
+        if self._committer is None:
+            raise ReadOnly("this was opened with read_only=True; open it without to write")
+        return self._committer.reserve_rows(n)
+
+    # -- reading
+
+    def refresh(self) -> int:
+        """Sees what other processes committed (read-only openers); returns the commit number now seen."""
+        self.check_open()
+        if self.read_only:
+            with self._refreshing:
+                known = {view.segment.number: view for view in self.snapshot.segments}
+                self.snapshot, self.damaged = self._read(known)
+        return self.snapshot.commit
+
+    def get(self, ids: Sequence[str], *, vectors: bool = False) -> list[Document | None]:
+        """Documents by id, None where there is none."""
+        self.check_open()
+        snapshot = self.snapshot
+        out: list[Document | None] = []
+        for document_id in ids:
+            waiting = snapshot.pending.find_id(document_id)
+            if waiting is not None:
+                out.append(waiting[0].document(waiting[1], vector=vectors))
+            else:
+                out.append(_in_segments(snapshot, document_id, vectors))
+        return out
+
+    def vector_of(self, document_id: str) -> Vectors:
+        """The prepared vector (1, dim) of a document; raises NotFound."""
+        found = self.get([document_id], vectors=True)[0]
+        if found is None or found.vector is None:
+            raise NotFound("no document has this id", field="id", received=document_id)
+        return np.asarray(found.vector, dtype=np.float32)[None, :]
+
+    def count(self, condition: Filter | None = None) -> int:
+        """How many documents match."""
+        self.check_open()
+        snapshot = self.snapshot
+        if condition is None:
+            return len(snapshot)
+        total = sum(int(np.count_nonzero(v.live_mask() & v.segment.columns.mask(condition))) for v in snapshot.segments)
+        for part in snapshot.pending.parts:
+            mask = part.block.mask(condition, part.count)
+            total += int(np.count_nonzero(mask if part.live is None else mask & part.live))
+        return total
+
+    def scan(
+        self, condition: Filter | None = None, *, batch: int = 1000, vectors: bool = False
+    ) -> Iterator[Document]:
+        """All that match, of one snapshot, `batch` read at a time: segments, then pending rows, in order of writing."""
+        self.check_open()
+        return _scan(self.snapshot, condition, batch, vectors)
+
+    def search(self, queries: Vectors, request: Request) -> list[Hits]:
+        """Answers prepared queries (m, dim) on the newest snapshot."""
+        self.check_open()
+        return search.search(self.snapshot, queries, request)
+
+    def close(self) -> None:
+        """Finishes what was submitted and closes the files."""
+        if self._closed:
+            return
+        self._closed = True
+        if os.getpid() != self._pid:
+            return
+        if self._committer is not None:
+            self._committer.close()
+        else:
+            self._connection.close()
+
+
+def _scan(snapshot: Snapshot, condition: Filter | None, batch: int, vectors: bool) -> Iterator[Document]:
+    for view in snapshot.segments:
+        mask = view.live_mask()
+        if condition is not None:
+            mask = mask & view.segment.columns.mask(condition)
+        positions = np.flatnonzero(mask)
+        for start in range(0, len(positions), batch):
+            yield from view.segment.documents(positions[start : start + batch], vectors=vectors)
+    for part in snapshot.pending.parts:
+        mask = np.ones(part.count, np.bool_) if part.live is None else part.live
+        if condition is not None:
+            mask = mask & part.block.mask(condition, part.count)
+        for at in np.flatnonzero(mask).tolist():
+            yield part.block.document(at, vector=vectors)
+
+
+def _in_segments(snapshot: Snapshot, document_id: str, vectors: bool) -> Document | None:
+    for view in reversed(snapshot.segments):
+        position = view.segment.position_of_id(document_id)
+        if position >= 0 and view.is_live(position):
+            return view.segment.document(position, vector=vectors)
+    return None
+
+
+def _write_counters(connection: sqlite.Connection, next_row: int, commit: int) -> None:
+    now = catalog.counters(connection)
+    catalog.write_counters(connection, Counters(next_row, now.next_segment, now.next_index, commit))

@@ -1,0 +1,130 @@
+"""What one search sees: the live segments with their dead rows and indexes, and the pending rows, at one commit.
+
+Knows nothing of how commits are made. A snapshot never changes; a commit makes the next one, sharing what did not change.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from nearfield.core.metric import Metric
+from nearfield.engine.pending import PendingView
+from nearfield.index.base import Effort, Index
+from nearfield.index.calibrate import Curve, Point
+from nearfield.store.catalog import IndexRecord, PendingRow
+from nearfield.store.segment import Segment
+
+
+class OpenIndex:
+    """An index file, memory-mapped on first use, with its measured curve."""
+
+    def __init__(self, record: IndexRecord, index: Index, curve: Curve) -> None:
+        self.record, self.index, self.curve = record, index, curve
+        self.kind = str(record.kind.get("kind", ""))
+        self._chosen: dict[tuple[float, int], Point | None] = {}
+
+    def point_for(self, recall: float, k: int) -> Point | None:
+        """The cheapest measured point whose bound reaches `recall`; None if none does."""
+        key = (recall, k)
+        if key not in self._chosen:
+            if len(self._chosen) > 1000:
+                self._chosen.clear()
+            self._chosen[key] = self.curve.effort_for(recall, k)
+        return self._chosen[key]
+
+    def widened(self, effort: Effort, times: float) -> Effort:
+        """The effort for a search of which only one row in `times` may be returned."""
+        return Effort(**{name: min(1 << 14, math.ceil(value * times)) for name, value in effort.to_dict().items()})
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentView:
+    """A segment with its dead rows: `live` is a packed bitmap over positions (little bit order), None if all live."""
+
+    segment: Segment
+    live: npt.NDArray[np.uint8] | None = None
+    dead: int = 0
+    index: OpenIndex | None = None
+
+    def buried(self, rows: Sequence[int]) -> SegmentView:
+        """The view with more rows dead."""
+        positions = self.segment.positions_of_rows(rows)
+        n = len(self.segment)
+        live = np.packbits(np.ones(n, np.bool_), bitorder="little") if self.live is None else self.live.copy()
+        keep = ~(np.uint8(1) << (positions & 7).astype(np.uint8))
+        np.bitwise_and.at(live, positions >> 3, keep)
+        return replace(self, live=live, dead=n - int(np.bitwise_count(live).sum()))
+
+    def live_mask(self) -> npt.NDArray[np.bool_]:
+        """bool (n,), True where alive."""
+        n = len(self.segment)
+        if self.live is None:
+            return np.ones(n, np.bool_)
+        return np.unpackbits(self.live, count=n, bitorder="little").view(np.bool_)
+
+    def is_live(self, position: int) -> bool:
+        """Whether one position is alive."""
+        return self.live is None or bool(self.live[position >> 3] >> (position & 7) & 1)
+
+    def __len__(self) -> int:
+        return len(self.segment) - self.dead
+
+
+@dataclass(slots=True)
+class Delta:
+    """What one operation changed; collected while it runs, applied to the snapshot after COMMIT."""
+
+    added: list[PendingRow] = field(default_factory=list)
+    removed: list[int] = field(default_factory=list)
+    buried: dict[int, list[int]] = field(default_factory=dict)
+    segments: list[Segment] = field(default_factory=list)
+    dropped: list[int] = field(default_factory=list)
+    indexes: dict[int, OpenIndex | None] = field(default_factory=dict)
+
+    def bury(self, segment: int, rows: Sequence[int]) -> None:
+        """Notes dead rows of a segment."""
+        self.buried.setdefault(segment, []).extend(rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The collection at commit number `commit`."""
+
+    commit: int
+    dim: int
+    metric: Metric
+    segments: tuple[SegmentView, ...] = ()
+    pending: PendingView = PendingView()
+
+    def __len__(self) -> int:
+        return len(self.pending) + sum(len(s) for s in self.segments)
+
+    def changed(self, deltas: Sequence[Delta], commit: int) -> Snapshot:
+        """The snapshot after a group of operations committed."""
+        views = {view.segment.number: view for view in self.segments}
+        added: list[PendingRow] = []
+        removed: list[int] = []
+        for delta in deltas:
+            added += delta.added
+            removed += delta.removed
+            for segment in delta.segments:
+                views[segment.number] = SegmentView(segment)
+            for number, rows in delta.buried.items():
+                if rows:
+                    views[number] = views[number].buried(rows)
+            for number in delta.dropped:
+                del views[number]
+            for number, index in delta.indexes.items():
+                if number in views:
+                    views[number] = replace(views[number], index=index)
+        pending = self.pending
+        if added or removed:
+            pending = pending.changed(added, removed, self.dim, self.metric)
+        return Snapshot(commit, self.dim, self.metric, tuple(views[n] for n in sorted(views)), pending)
+
+

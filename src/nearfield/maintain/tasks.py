@@ -1,0 +1,149 @@
+"""Does one action: makes the files aside, then asks the engine for the swap. Decides nothing."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+
+from nearfield.core.config import format_size
+from nearfield.core.errors import OutOfSpace
+from nearfield.engine import making, opening
+from nearfield.engine.local import LocalEngine
+from nearfield.engine.snapshot import SegmentView
+from nearfield.index import decode_kind, encode_kind
+from nearfield.index.base import Kind
+from nearfield.index.build import run_build
+from nearfield.maintain.policy import Action, Build, Merge, Seal
+from nearfield.plan.choose import choose
+from nearfield.store import files, layout
+from nearfield.store.catalog import FileRecord, IndexRecord
+
+Progress = Callable[[str], None]
+_SPARE = 64 << 20
+
+
+def run(engine: LocalEngine, action: Action, cancelled: threading.Event, progress: Progress | None = None) -> None:
+    """Runs an action to its end; raises what stops it, leaving the collection as it was."""
+    if isinstance(action, Seal):
+        seal(engine)
+    elif isinstance(action, Merge):
+        merge(engine, action.segments, progress)
+    else:
+        build(engine, action, cancelled, progress)
+
+
+def seal(engine: LocalEngine) -> None:
+    """Puts the pending rows of now into a segment."""
+    pending = engine.snapshot.pending
+    _need(engine, 2 * pending.nbytes)
+    segment = making.from_pending(engine, pending)
+    if segment is None:
+        return
+    try:
+        engine.swap_sealed(segment)
+    except BaseException:
+        making.discard(engine, [segment])
+        raise
+
+
+def merge(engine: LocalEngine, numbers: tuple[int, ...], progress: Progress | None = None) -> None:
+    """Puts the live rows of segments into one new segment."""
+    sources = [view for view in engine.snapshot.segments if view.segment.number in numbers]
+    _need(engine, sum(sum(f.size for f in view.segment.record.files.values()) for view in sources))
+
+    def show(done: int, total: int) -> None:
+        if progress is not None:
+            progress(f"merging {len(sources)} segments: {done:,} of {total:,} documents")
+
+    segment = making.merged(engine, sources, show)
+    try:
+        engine.swap_merged(segment, sources)
+    except BaseException:
+        if segment is not None:
+            making.discard(engine, [segment])
+        raise
+
+
+def wanted_kind(engine: LocalEngine, rows: int) -> tuple[Kind | None, str]:
+    """The kind a segment of `rows` should have, and why; None: an exact scan is better."""
+    if engine.settings.index is not None:
+        return decode_kind(engine.settings.index), "the collection was created with this kind"
+    memory = int(psutil.virtual_memory().total)
+    choice = choose(rows, engine.dim, memory, engine.settings.recall, engine.metric)
+    return choice.kind, choice.reason
+
+
+def build(engine: LocalEngine, action: Build, cancelled: threading.Event, progress: Progress | None = None) -> None:
+    """Builds a segment's index in a process of its own and swaps it in."""
+    view = next((v for v in engine.snapshot.segments if v.segment.number == action.segment), None)
+    if view is None:
+        return
+    kind, reason = wanted_kind(engine, len(view))
+    if kind is None:
+        return
+    aside = view.segment.directory / f"{layout.TEMPORARY}{uuid.uuid4().hex}"
+    _need(engine, kind.nbytes(len(view.segment), engine.dim))
+    aside.mkdir()
+    try:
+        record = _build_aside(engine, view, kind, reason, aside, cancelled, progress)
+        opened = opening.open_index_of(view.segment, record, engine.settings)
+        if engine.swap_index(view.segment.number, opened) and view.index is not None:
+            for name in view.index.record.files:
+                files.remove(view.segment.directory / name)
+    finally:
+        files.remove_tree(aside)
+
+
+def _build_aside(
+    engine: LocalEngine,
+    view: SegmentView,
+    kind: Kind,
+    reason: str,
+    aside: Path,
+    cancelled: threading.Event,
+    progress: Progress | None,
+) -> IndexRecord:
+    segment = view.segment
+
+    def show(phase: str, share: float) -> None:
+        if progress is not None:
+            progress(f"indexing segment {segment.number}: {phase} {share:.0%}")
+
+    built = run_build(
+        segment.directory / layout.VECTORS,
+        len(segment),
+        engine.dim,
+        kind,
+        engine.metric,
+        aside,
+        progress=show,
+        cancelled=cancelled,
+        seed=segment.number,
+    )
+    number = engine.new_index_number()
+    records = {}
+    for made, name in ((built.index, layout.index(number)), (built.order, layout.order(number))):
+        if made is not None:
+            files.rename(aside / made, segment.directory / name)
+            records[name] = FileRecord(*files.adopt(segment.directory / name))
+    files.sync_directory(segment.directory)
+    return IndexRecord(
+        segment.number, number, encode_kind(kind), built.curve.to_dict(), records, built.seconds, reason
+    )
+
+
+def _need(engine: LocalEngine, nbytes: int) -> None:
+    """Raises OutOfSpace if the disk has not room for `nbytes` and some to spare."""
+    free = shutil.disk_usage(engine.directory).free
+    if free < nbytes + _SPARE:
+        raise OutOfSpace(
+            f"background work on {engine.directory} needs room and waits for it",
+            field="disk",
+            expected=f"{format_size(nbytes + _SPARE)} free",
+            received=f"{format_size(free)} free",
+        )

@@ -1,0 +1,165 @@
+"""One thread per collection that does what the policy proposes, and the calls that wait for all of it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from nearfield.core.errors import Closed
+from nearfield.engine import verify
+from nearfield.engine.local import LocalEngine
+from nearfield.engine.verify import Report
+from nearfield.index import encode_kind
+from nearfield.maintain import policy, tasks
+from nearfield.maintain.policy import Action, Build, Merge, SegmentStats, Stats
+from nearfield.store import files
+
+_PATIENCE = 60.0
+
+
+class Maintainer:
+    """Keeps one collection sealed, merged and indexed.
+
+    Attributes:
+        problem: why the last background action failed, or None; it is tried again after a growing pause.
+        doing: the action that runs, for people, or None.
+    """
+
+    def __init__(self, engine: LocalEngine) -> None:
+        self._engine = engine
+        self._wake = threading.Condition()
+        self._busy = threading.RLock()
+        self._cancelled = threading.Event()
+        self._awake = True
+        self._stopping = False
+        self.problem: str | None = None
+        self.doing: str | None = None
+        self._thread: threading.Thread | None = None
+        engine.on_change = self.look
+        self.look()
+
+    def look(self) -> None:
+        """Looks soon whether there is something to do; starts the thread when there first is."""
+        pending = self._engine.snapshot.pending
+        if self._thread is None:
+            if not policy.propose(self._stats()) or self._stopping:
+                return
+            self._thread = threading.Thread(target=self._run, name="nearfield-maintain", daemon=True)
+            self._thread.start()
+        if len(pending.parts) < 2 and not self._engine.snapshot.segments:
+            return
+        with self._wake:
+            self._awake = True
+            self._wake.notify()
+
+    def _stats(self) -> Stats:
+        engine, snapshot = self._engine, self._engine.snapshot
+        segments = []
+        for view in snapshot.segments:
+            indexed = view.index is not None
+            if not indexed and len(view) > policy.SMALLEST_TIER:
+                indexed = tasks.wanted_kind(engine, len(view))[0] is None
+            segments.append(SegmentStats(view.segment.number, len(view.segment), len(view), indexed))
+        return Stats(len(snapshot.pending), snapshot.pending.nbytes, tuple(segments), engine.loading > 0)
+
+    def _run(self) -> None:
+        pause = 1.0
+        while True:
+            with self._wake:
+                while not self._awake and not self._stopping:
+                    self._wake.wait()
+                if self._stopping:
+                    return
+                self._awake = False
+            try:
+                while not self._stopping and self._step(policy.propose):
+                    pause = 1.0
+                self.problem = None
+            except Exception as error:  # noqa: BLE001 - shown in stats and tried again; the thread must live
+                if self._stopping:
+                    return
+                self.problem = f"{type(error).__name__}: {error}"
+                with self._wake:
+                    self._wake.wait_for(lambda: self._stopping, pause)
+                    self._awake = True
+                pause = min(2 * pause, _PATIENCE)
+
+    def _step(
+        self, decide: Callable[[Stats], list[Action]], progress: Callable[[str], None] | None = None
+    ) -> bool:
+        """Does the first thing that `decide` proposes; False if there is nothing."""
+        with self._busy:
+            actions = decide(self._stats())
+            if not actions:
+                return False
+            self.doing = _describe(actions[0])
+            if progress is not None:
+                progress(self.doing)
+            try:
+                tasks.run(self._engine, actions[0], self._cancelled, progress)
+            finally:
+                self.doing = None
+            return True
+
+    def optimize(self, *, purge: bool = False, progress: Callable[[str], None] | None = None) -> None:
+        """Returns when all is sealed, merged and indexed, and with `purge` no dead row remains."""
+        while self._step(lambda stats: policy.finish(stats, purge=purge), progress):
+            if self._stopping:
+                raise Closed("the database was closed")
+        if purge:
+            self._engine.vacuum()
+
+    def rebuild(self, kind: object) -> None:
+        """Builds every index again as `kind` ("auto": as chosen by size)."""
+        import msgspec
+
+        engine = self._engine
+        chosen = None if kind == "auto" else encode_kind(kind)  # type: ignore[arg-type]
+        engine.write_settings(msgspec.structs.replace(engine.settings, index=chosen))
+        with self._busy:
+            for view in engine.snapshot.segments:
+                if len(view) <= policy.SMALLEST_TIER:
+                    continue
+                if tasks.wanted_kind(engine, len(view))[0] is None:
+                    engine.swap_index(view.segment.number, None)
+                else:
+                    tasks.run(engine, Build(view.segment.number), self._cancelled)
+
+    def repair(self) -> Report:
+        """Takes damaged indexes away and builds them again; returns what is still wrong, and what was mended."""
+        engine = self._engine
+        repaired = []
+        with self._busy:
+            for view in engine.snapshot.segments:
+                wrong = view.segment.number in engine.damaged
+                if view.index is not None:
+                    for name, record in view.index.record.files.items():
+                        path = view.segment.directory / name
+                        wrong |= not path.exists() or files.sha256(path) != record.sha256
+                if wrong:
+                    engine.swap_index(view.segment.number, None)
+                    repaired.append(f"segment {view.segment.number}: the index was damaged and is built again")
+            while any(isinstance(action, Build) for action in policy.propose(self._stats())):
+                self._step(lambda stats: [a for a in policy.propose(stats) if isinstance(a, Build)])
+        report = verify.check(engine)
+        report.repaired = repaired
+        return report
+
+    def close(self) -> None:
+        """Stops the thread, cancelling a build; what it had not finished is done after the next open."""
+        with self._wake:
+            self._stopping = True
+            self._cancelled.set()
+            self._wake.notify()
+        if self._thread is not None:
+            self._thread.join()
+
+
+def _describe(action: Action) -> str:
+    if isinstance(action, Merge):
+        return f"merging {len(action.segments)} segments"
+    if isinstance(action, Build):
+        return f"indexing segment {action.segment}"
+    return "sealing pending documents"
+
+

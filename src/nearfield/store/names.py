@@ -1,0 +1,122 @@
+"""The database file: which names and aliases mean which collection number. Knows no collection's inside.
+
+Names and aliases share one namespace, compared without regard to case. A number is never used twice. Creating, dropping,
+renaming and aliasing are each one row in one transaction.
+"""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+from nearfield.core.errors import AlreadyExists, Corrupt, InvalidInput, NotFound
+from nearfield.store import layout, sqlite
+
+_SCHEMA = """
+CREATE TABLE format (version INTEGER NOT NULL, next_collection INTEGER NOT NULL);
+CREATE TABLE names (name TEXT PRIMARY KEY COLLATE NOCASE, collection INTEGER NOT NULL, alias INTEGER NOT NULL);
+"""
+
+
+class Names:
+    """The open database file."""
+
+    def __init__(self, root: Path, *, read_only: bool) -> None:
+        self._path = root / layout.DATABASE
+        self._connection = sqlite.connect(self._path, read_only=read_only)
+        self._lock = threading.Lock()
+        try:
+            with sqlite.errors(self._path):
+                found = self._connection.execute("SELECT version FROM format").fetchone()
+        except BaseException:
+            self._connection.close()
+            raise
+        if found is None:
+            raise Corrupt(f"{self._path} has no format version; restore it from a backup")
+        if found[0] != layout.FORMAT:
+            self._connection.close()
+            raise InvalidInput(
+                f"{self._path} was written in a format this nearfield cannot read; install the version that wrote it",
+                field="format",
+                expected=str(layout.FORMAT),
+                received=found[0],
+            )
+
+    @staticmethod
+    def create(root: Path) -> None:
+        """Makes a new database file in an existing directory; the directory is the caller's to sync."""
+        connection = sqlite.connect(root / layout.DATABASE, create=True)
+        try:
+            with sqlite.errors(root / layout.DATABASE), connection:
+                connection.execute(_SCHEMA)
+                connection.execute("INSERT INTO format VALUES (?, 1)", (layout.FORMAT,))
+        finally:
+            connection.close()
+
+    def all(self) -> tuple[dict[str, int], dict[str, int]]:
+        """(names, aliases), each to a collection number, in the order of the names."""
+        with self._lock, sqlite.errors(self._path):
+            found = list(self._connection.execute("SELECT name, collection, alias FROM names ORDER BY name"))
+        return {n: c for n, c, alias in found if not alias}, {n: c for n, c, alias in found if alias}
+
+    def find(self, name: str) -> int | None:
+        """The collection number of a name or alias, or None."""
+        with self._lock, sqlite.errors(self._path):
+            found = self._connection.execute("SELECT collection FROM names WHERE name = ?", (name,)).fetchone()
+        return None if found is None else int(found[0])
+
+    def name_of(self, number: int) -> str | None:
+        """The name of a collection number, or None."""
+        with self._lock, sqlite.errors(self._path):
+            found = self._connection.execute(
+                "SELECT name FROM names WHERE collection = ? AND NOT alias", (number,)
+            ).fetchone()
+        return None if found is None else str(found[0])
+
+    def take_number(self) -> int:
+        """A collection number never given before, durable when it returns."""
+        with self._lock, sqlite.errors(self._path), self._connection:
+            found = self._connection.execute("SELECT next_collection FROM format").fetchone()
+            self._connection.execute("UPDATE format SET next_collection = next_collection + 1")
+        return int(found[0])
+
+    def add(self, name: str, number: int, *, alias: bool = False) -> None:
+        """Gives a number a name; an alias may be moved, a name may not."""
+        with self._lock, sqlite.errors(self._path), self._connection:
+            found = self._connection.execute("SELECT alias FROM names WHERE name = ?", (name,)).fetchone()
+            if found is not None and not (alias and found[0]):
+                raise AlreadyExists("a collection or alias has this name", field="name", received=name)
+            self._connection.execute("INSERT OR REPLACE INTO names VALUES (?, ?, ?)", (name, number, int(alias)))
+
+    def rename(self, old: str, new: str) -> None:
+        """Changes a name or alias."""
+        with self._lock, sqlite.errors(self._path), self._connection:
+            taken = self._connection.execute("SELECT name FROM names WHERE name = ?", (new,)).fetchone()
+            if taken is not None and taken[0].lower() != old.lower():
+                raise AlreadyExists("a collection or alias has this name", field="new", received=new)
+            self._connection.execute("UPDATE names SET name = ? WHERE name = ?", (new, old))
+            if not self._connection.changes():
+                raise NotFound("no collection has this name", field="old", received=old)
+
+    def drop(self, name: str) -> None:
+        """Forgets a collection's name and every alias of it."""
+        with self._lock, sqlite.errors(self._path), self._connection:
+            self._connection.execute(
+                "DELETE FROM names WHERE collection = (SELECT collection FROM names WHERE name = ?)", (name,)
+            )
+
+    def drop_alias(self, name: str) -> None:
+        """Forgets one alias."""
+        with self._lock, sqlite.errors(self._path), self._connection:
+            self._connection.execute("DELETE FROM names WHERE name = ? AND alias", (name,))
+            if not self._connection.changes():
+                raise NotFound("no alias has this name", field="alias", received=name)
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._connection.close()
+
+    def copy(self, path: Path) -> None:
+        """Copies the database file, consistent and synced."""
+        with self._lock:
+            sqlite.copy(self._connection, path)
