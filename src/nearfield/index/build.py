@@ -1,0 +1,171 @@
+"""Building an index in a process of its own: the parent's side. A crash, an out-of-memory kill or a cancel costs nothing.
+
+Knows a vectors file and a kind; no catalog. The child is `python -m nearfield.index.child`: it reads its orders from a pipe,
+writes only into the directory it is given, and exits when the pipe closes, as it does when the parent dies.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from nearfield.core.errors import Closed, NearfieldError
+from nearfield.core.metric import Metric
+from nearfield.index import encode_kind
+from nearfield.index.base import Kind, Progress
+from nearfield.index.calibrate import Curve
+
+INDEX, ORDER = "index.faiss", "index.order"
+
+
+class Orders(msgspec.Struct, frozen=True):
+    """What the child is told."""
+
+    vectors: str
+    rows: int
+    dim: int
+    metric: str
+    kind: dict[str, Any]
+    into: str
+    threads: int
+    nice: int
+    seed: int
+    queries: str | None = None
+
+
+class Report(msgspec.Struct, frozen=True):
+    """One line from the child: progress, or at the end the result."""
+
+    phase: str
+    share: float
+    curve: dict[str, Any] | None = None
+    seconds: float = 0.0
+    peak_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A finished build: file names inside its directory, the measured curve, seconds, and the child's peak memory."""
+
+    index: str
+    order: str | None
+    curve: Curve
+    seconds: float
+    peak_bytes: int
+
+
+def run_build(
+    vectors: Path,
+    rows: int,
+    dim: int,
+    kind: Kind,
+    metric: Metric,
+    into: Path,
+    *,
+    threads: int | None = None,
+    nice: int = 10,
+    progress: Progress | None = None,
+    cancelled: threading.Event | None = None,
+    queries: Path | None = None,
+    seed: int = 0,
+) -> Built:
+    """Builds and measures an index.
+
+    Args:
+        vectors: prepared float32 (rows, dim), raw, C order.
+        rows: how many.
+        dim: numbers in each.
+        kind: which index.
+        metric: which comparison.
+        into: an empty directory for the files; the caller syncs and moves them.
+        threads: for building; all cores by default.
+        nice: added to the child's niceness, so that searches go first.
+        progress: called with phase and share.
+        cancelled: when set, the child is ended.
+        queries: prepared float32 queries, raw, to measure with besides held-out rows.
+        seed: of everything random.
+
+    Raises:
+        NearfieldError: the child failed; the message has the end of what it said.
+        Closed: cancelled.
+    """
+    orders = Orders(
+        str(vectors),
+        rows,
+        dim,
+        str(metric),
+        encode_kind(kind),
+        str(into),
+        threads or os.cpu_count() or 1,
+        nice,
+        seed,
+        None if queries is None else str(queries),
+    )
+    with tempfile.TemporaryFile() as said:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "nearfield.index.child"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=said,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p), "OMP_WAIT_POLICY": "PASSIVE"},
+            start_new_session=True,
+        )
+        done = threading.Event()
+        watcher = None
+        if cancelled is not None:
+            watcher = threading.Thread(target=_watch, args=(child, cancelled, done), daemon=True)
+            watcher.start()
+        try:
+            last = _listen(child, orders, progress)
+            code = child.wait()
+        finally:
+            done.set()
+            if child.poll() is None:
+                child.kill()
+            child.wait()
+            for pipe in (child.stdin, child.stdout):
+                if pipe is not None:
+                    with contextlib.suppress(OSError):
+                        pipe.close()
+            if watcher is not None:
+                watcher.join()
+        if cancelled is not None and cancelled.is_set():
+            raise Closed("the index build was cancelled")
+        if code != 0 or last is None or last.curve is None:
+            said.seek(0, os.SEEK_END)
+            said.seek(max(0, said.tell() - 2000))
+            tail = said.read().decode(errors="replace").strip()
+            raise NearfieldError(f"building the index failed (exit {code}); searches stay exact: {tail or 'no message'}")
+    order = ORDER if (into / ORDER).exists() else None
+    return Built(INDEX, order, Curve.from_dict(last.curve), last.seconds, last.peak_bytes)
+
+
+def _listen(child: subprocess.Popen[bytes], orders: Orders, progress: Progress | None) -> Report | None:
+    assert child.stdin is not None
+    assert child.stdout is not None
+    with contextlib.suppress(BrokenPipeError):
+        child.stdin.write(msgspec.json.encode(orders) + b"\n")
+        child.stdin.flush()
+    last = None
+    for line in child.stdout:
+        last = msgspec.json.decode(line, type=Report)
+        if progress is not None:
+            progress(last.phase, last.share)
+    return last
+
+
+def _watch(child: subprocess.Popen[bytes], cancelled: threading.Event, done: threading.Event) -> None:
+    """Ends the child when `cancelled` is set; stops watching when `done` is."""
+    while not done.is_set():
+        if cancelled.wait(0.1):
+            child.kill()
+            return

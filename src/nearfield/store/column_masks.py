@@ -1,0 +1,163 @@
+"""Evaluates a filter leaf on a column, all entries at once; held equal to core.matching, the reference."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from nearfield.core.filters import Compare, Contains, Exists, In, instant
+from nearfield.core.matching import holds
+from nearfield.store.column import BOOL, FLOAT, INT, MISSING, NULL, STRING, Column
+
+Mask = npt.NDArray[np.bool_]
+_COMPARE = {"eq": np.equal, "gt": np.greater, "gte": np.greater_equal, "lt": np.less, "lte": np.less_equal}
+_WORDS = {"eq": pc.equal, "gt": pc.greater, "gte": pc.greater_equal, "lt": pc.less, "lte": pc.less_equal}
+
+
+def mask(column: Column, leaf: Compare | In | Contains | Exists) -> Mask:
+    """bool (n,): which entries satisfy a leaf."""
+    if isinstance(leaf, Exists):
+        return np.asarray(column.kinds != MISSING)
+    out = _inside_strings(column, leaf) if isinstance(leaf, Contains) else _scalars(column, leaf)
+    if column.child is not None and column.starts is not None:
+        inner: Compare | In = Compare(leaf.path, "eq", leaf.value) if isinstance(leaf, Contains) else leaf
+        out |= _any(_scalars(column.child, inner), column.starts)
+    return out
+
+
+def _any(elements: Mask, starts: npt.NDArray[np.int64]) -> Mask:
+    """For each list whether any element is true."""
+    counted = np.concatenate([[0], np.cumsum(elements)])
+    return np.asarray(counted[starts[1:]] > counted[starts[:-1]])
+
+
+def _scalars(column: Column, leaf: Compare | In) -> Mask:
+    out = np.zeros(len(column), np.bool_)
+    if isinstance(leaf, In):
+        _in(column, leaf, out)
+    elif leaf.instant:
+        _strings(column, _instants(column, leaf), out)
+    else:
+        _compare(column, leaf, out)
+    if column.odd_at is not None and column.odd is not None:
+        values = [msgspec.json.decode(v) for v in column.odd.to_pylist()]
+        out[column.odd_at] = [holds(leaf, v) for v in values]
+    return out
+
+
+def _compare(column: Column, leaf: Compare, out: Mask) -> None:
+    value = leaf.value
+    if value is None:
+        out |= column.kinds == NULL
+    elif isinstance(value, bool):
+        if column.ints is not None:
+            out |= (column.kinds == BOOL) & (column.ints == int(value))
+    elif isinstance(value, str):
+        if column.words is not None:
+            _strings(column, _to_numpy(_WORDS[leaf.op](column.words, pa.scalar(value, pa.large_string()))), out)
+    else:
+        if column.ints is not None:
+            out |= (column.kinds == INT) & _compare_ints(column.ints, leaf.op, value)
+        if column.floats is not None:
+            out |= (column.kinds == FLOAT) & _compare_floats(column.floats, leaf.op, value)
+
+
+def _compare_ints(ints: npt.NDArray[np.int64], op: str, value: float) -> Mask:
+    """int64 against any number, exactly: a bound that is no int64 is moved to the nearest that decides the same."""
+    if isinstance(value, float):
+        if math.isinf(value):
+            value = 1 << 64 if value > 0 else -(1 << 64)
+        elif value != math.floor(value):
+            if op == "eq":
+                return np.zeros(len(ints), np.bool_)
+            value = math.ceil(value) if op in ("gte", "lt") else math.floor(value)
+        else:
+            value = int(value)
+    if -(1 << 63) <= value < 1 << 63:
+        return np.asarray(_COMPARE[op](ints, np.int64(value)))
+    above = value > 0
+    return np.full(len(ints), op in (("lt", "lte") if above else ("gt", "gte")))
+
+
+def _compare_floats(floats: npt.NDArray[np.float64], op: str, value: float) -> Mask:
+    """float64 against any number, exactly: an integer that is no float64 is moved to a neighbour that decides the same."""
+    if isinstance(value, int):
+        try:
+            near = float(value)
+        except OverflowError:
+            return np.full(len(floats), op in (("lt", "lte") if value > 0 else ("gt", "gte")))
+        if math.isinf(near) or int(near) != value:
+            if op == "eq":
+                return np.zeros(len(floats), np.bool_)
+            too_low = not math.isinf(near) and int(near) < value
+            op = {"gt": "gt", "gte": "gt", "lt": "lte", "lte": "lte"}[op] if too_low else {"gt": "gte", "gte": "gte", "lt": "lt", "lte": "lt"}[op]
+        value = near
+    return np.asarray(_COMPARE[op](floats, np.float64(value)))
+
+
+def _strings(column: Column, by_word: Mask | None, out: Mask) -> None:
+    """Adds the string entries whose word is true."""
+    if by_word is not None and column.codes is not None and len(by_word):
+        out |= (column.kinds == STRING) & by_word[column.codes]
+
+
+def _instants(column: Column, leaf: Compare) -> Mask | None:
+    if column.words is None:
+        return None
+    found = [instant(word) for word in column.words.to_pylist()]
+    values = np.array([0 if f is None else f for f in found], dtype=object)
+    valid = np.array([f is not None for f in found], np.bool_)
+    return valid & np.asarray(_COMPARE[leaf.op](values, leaf.value), dtype=np.bool_)
+
+
+def _in(column: Column, leaf: In, out: Mask) -> None:
+    values = leaf.values
+    if any(v is None for v in values):
+        out |= column.kinds == NULL
+    if leaf.instant:
+        if column.words is not None:
+            wanted = {v for v in values if v is not None}
+            _strings(column, np.array([instant(w) in wanted for w in column.words.to_pylist()], np.bool_), out)
+        return
+    words = [v for v in values if isinstance(v, str)]
+    if words and column.words is not None:
+        _strings(column, _to_numpy(pc.is_in(column.words, pa.array(words, pa.large_string()))), out)
+    for flag in {v for v in values if isinstance(v, bool)}:
+        _compare(column, Compare(leaf.path, "eq", flag), out)
+    numbers = {v for v in values if isinstance(v, (int, float)) and not isinstance(v, bool)}
+    if not numbers:
+        return
+    if column.ints is not None:
+        whole = [int(v) for v in numbers if math.isfinite(v) and v == math.floor(v) and -(1 << 63) <= v < 1 << 63]
+        out |= (column.kinds == INT) & np.isin(column.ints, np.array(whole, np.int64))
+    if column.floats is not None:
+        exact = [float(v) for v in numbers if _is_float(v)]
+        out |= (column.kinds == FLOAT) & np.isin(column.floats, np.array(exact, np.float64))
+
+
+def _is_float(value: Any) -> bool:
+    try:
+        return bool(float(value) == value)
+    except OverflowError:
+        return False
+
+
+def _inside_strings(column: Column, leaf: Contains) -> Mask:
+    out = np.zeros(len(column), np.bool_)
+    if isinstance(leaf.value, str) and column.words is not None:
+        _strings(column, _to_numpy(pc.match_substring(column.words, leaf.value)), out)
+    return out
+
+
+def _to_numpy(values: Any) -> Mask:
+    if isinstance(values, pa.ChunkedArray):
+        values = values.combine_chunks()
+    return np.asarray(values.to_numpy(zero_copy_only=False), dtype=np.bool_)
+
+

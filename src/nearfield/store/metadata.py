@@ -1,0 +1,184 @@
+"""Metadata as JSON bytes: how it is checked and written, one document at a time or a whole table at once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from nearfield.core.errors import InvalidInput
+
+MAX_BYTES = 1 << 20
+MAX_DEPTH = 32
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder()
+
+
+def encode(values: Any) -> bytes:
+    """JSON of a metadata mapping.
+
+    Raises:
+        InvalidInput: not a mapping with string keys, a value JSON cannot say (NaN and infinities too), nested deeper than
+            32 levels, or more than 1 MiB.
+    """
+    if not isinstance(values, Mapping):
+        raise InvalidInput("not metadata", field="metadata", expected="a dict", received=type(values).__name__)
+    checked = {_key(key, "metadata"): _value(value, f"metadata.{key}", 1) for key, value in values.items()}
+    try:
+        out = _encoder.encode(checked)
+    except (TypeError, ValueError, UnicodeEncodeError, OverflowError) as error:
+        raise InvalidInput(
+            f"not JSON: {error}", field="metadata", expected="strings, numbers, booleans, null, lists and objects"
+        ) from None
+    if len(out) > MAX_BYTES:
+        raise InvalidInput("the metadata is too large", field="metadata", expected=f"at most {MAX_BYTES:,} bytes of JSON", received=f"{len(out):,} bytes")
+    return out
+
+
+def _key(key: Any, where: str) -> str:
+    if not isinstance(key, str):
+        raise InvalidInput("a key is not a string", field=where, expected="string keys", received=key)
+    return key
+
+
+def _value(value: Any, where: str, depth: int) -> Any:
+    """The value if JSON can say it, numpy scalars as Python's; raises InvalidInput with its place."""
+    kind = type(value)
+    if kind is str or kind is int or kind is bool or value is None:
+        return value
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise InvalidInput("JSON has no NaN or infinity; leave it out", field=where, expected="a finite number", received=value)
+        return value
+    if depth > MAX_DEPTH:
+        raise InvalidInput("nested too deeply", field=where.split(".")[0], expected=f"at most {MAX_DEPTH} levels")
+    if isinstance(value, Mapping):
+        return {_key(k, where): _value(v, f"{where}.{k}", depth + 1) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_value(v, f"{where}[{i}]", depth + 1) for i, v in enumerate(value)]
+    if isinstance(value, (str, int)):
+        return value
+    raise InvalidInput(
+        "not a JSON value", field=where, expected="string, number, boolean, null, list or object", received=kind.__name__
+    )
+
+
+def decode(data: bytes) -> dict[str, Any]:
+    """The metadata of `encode`."""
+    found: dict[str, Any] = _decoder.decode(data)
+    return found
+
+
+def as_table_or_dicts(values: Any, n: int) -> tuple[pa.Table | None, Sequence[Mapping[str, Any]] | None]:
+    """What `load` takes as metadata: a table or dict of columns (first), a list of dicts (second), or neither."""
+    if values is None:
+        return None, None
+    if isinstance(values, pa.RecordBatch):
+        values = pa.Table.from_batches([values])
+    if isinstance(values, Mapping):
+        values = _table(values)
+    count = len(values)
+    if count != n:
+        raise InvalidInput("not one row of metadata for each id", field="metadata", expected=f"{n} rows", received=count)
+    if isinstance(values, pa.Table):
+        names = values.column_names
+        if len(set(names)) != len(names):
+            raise InvalidInput("a column occurs twice", field="metadata", expected="distinct names", received=names)
+        return values, None
+    if not isinstance(values, Sequence):
+        raise InvalidInput("not metadata", field="metadata", expected="a table, a dict of columns or a list of dicts", received=type(values).__name__)
+    return None, values
+
+
+def _table(columns: Mapping[str, Any]) -> pa.Table:
+    try:
+        return pa.table({_key(k, "metadata"): v for k, v in columns.items()})
+    except (pa.ArrowException, TypeError, ValueError) as error:
+        raise InvalidInput(f"not columns: {error}", field="metadata", expected="equally long columns of one type each") from None
+
+
+def is_flat(table: pa.Table) -> bool:
+    """Whether every column is of a type that is encoded without touching rows one by one."""
+    return all(_flat(field.type) for field in table.schema)
+
+
+def _flat(kind: pa.DataType) -> bool:
+    if pa.types.is_uint64(kind):
+        return False
+    return bool(
+        pa.types.is_integer(kind)
+        or pa.types.is_float64(kind)
+        or pa.types.is_float32(kind)
+        or pa.types.is_boolean(kind)
+        or pa.types.is_string(kind)
+        or pa.types.is_large_string(kind)
+        or pa.types.is_null(kind)
+    )
+
+
+def rows(table: pa.Table) -> list[dict[str, Any]]:
+    """A table as dicts, nulls left out; for columns that are not flat."""
+    plain = [{k: _plain(v) for k, v in row.items() if v is not None} for row in table.to_pylist()]
+    return plain
+
+
+def _plain(value: Any) -> Any:
+    return value.isoformat() if hasattr(value, "isoformat") else value
+
+
+def encode_table(table: pa.Table) -> pa.Array:
+    """JSON objects of a table's rows (large_binary, n), nulls left out; flat columns without touching rows one by one.
+
+    Raises:
+        InvalidInput: NaN or an infinity, or values JSON cannot say.
+    """
+    if not is_flat(table) or not table.num_columns:
+        return pa.array([encode(row) for row in rows(table)], pa.large_binary())
+    pieces = [_pieces(name, table.column(name)) for name in table.column_names]
+    inner = pc.binary_slice(_join(*pieces).cast(pa.large_binary()), 1)
+    return _join(pa.scalar(b"{", pa.large_binary()), inner, pa.scalar(b"}", pa.large_binary()))
+
+
+def _join(*parts: Any) -> pa.Array:
+    """The parts of each row, one after the other; null where any is."""
+    empty = pa.scalar("" if parts[-1].type == pa.large_string() else b"", parts[-1].type)
+    return pc.binary_join_element_wise(*parts, empty)
+
+
+def _text(value: str) -> pa.Scalar:
+    return pa.scalar(value, pa.large_string())
+
+
+def _pieces(name: str, column: pa.ChunkedArray) -> pa.Array:
+    """`,"name":value` for each row, empty where null."""
+    label = "," + _encoder.encode(name).decode() + ":"
+    values = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    kind = values.type
+    if pa.types.is_null(kind):
+        return pa.array([""] * len(values), pa.large_string())
+    if pa.types.is_floating(kind):
+        if not pc.all(pc.is_finite(values), min_count=0).as_py():
+            raise InvalidInput("JSON has no NaN or infinity; use null", field=f"metadata.{name}", expected="finite numbers")
+        text = values.cast(pa.float64()).cast(pa.large_string())
+        whole = pc.invert(pc.match_substring_regex(text, "[.eEn]"))
+        text = pc.if_else(whole, _join(text, _text(".0")), text)
+    elif pa.types.is_integer(kind) or pa.types.is_boolean(kind):
+        text = values.cast(pa.large_string())
+    else:
+        text = _quoted(values.cast(pa.large_string()))
+    return pc.fill_null(_join(_text(label), text), "")
+
+
+def _quoted(values: pa.Array) -> pa.Array:
+    """JSON strings; only a column that holds quotes, backslashes or control characters is escaped."""
+    if pc.any(pc.match_substring_regex(values, r'["\\\x00-\x1f]'), min_count=0).as_py():
+        return pa.array([None if v is None else _encoder.encode(v).decode() for v in values.to_pylist()], pa.large_string())
+    return _join(_text('"'), values, _text('"'))
