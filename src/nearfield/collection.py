@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
-
 from nearfield.core import filters, inputs
 from nearfield.core.config import parse_time
 from nearfield.core.errors import InvalidInput, NotFound
@@ -22,9 +21,9 @@ if TYPE_CHECKING:
 
     from nearfield.engine.local import LocalEngine
     from nearfield.engine.stats import Stats
+    from nearfield.engine.verify import Report
     from nearfield.index.base import Kind
     from nearfield.maintain.worker import Maintainer
-    from nearfield.engine.verify import Report
 
 Filter = Mapping[str, Any]
 
@@ -66,9 +65,7 @@ class Collection:
 
     # -- writing
 
-    def upsert(
-        self, documents: Sequence[Document] | Document, vectors: Any = None, *, if_exists: str = "replace"
-    ) -> Written:
+    def upsert(self, documents: Sequence[Document] | Document, vectors: Any = None, *, if_exists: str = "replace") -> Written:
         """Writes documents, replacing those with the same ids; all or nothing, durable when it returns.
 
         Args:
@@ -124,9 +121,7 @@ class Collection:
         source = intake.Columnar.of(ids, vectors, texts, metadata, self.dim)
         return intake.load(self._engine, self._embedder, source, if_exists, progress)
 
-    def update(
-        self, id: str, *, metadata: Mapping[str, Any] | None = None, remove: Sequence[str] = ()
-    ) -> Written:
+    def update(self, id: str, *, metadata: Mapping[str, Any] | None = None, remove: Sequence[str] = ()) -> Written:
         """Sets and removes metadata keys of one document; its text and vector stay, nothing is embedded again.
 
         Raises:
@@ -186,9 +181,7 @@ class Collection:
         """How many documents match `filter`."""
         return self._engine.count(None if filter is None else self._parse(filter))
 
-    def scan(
-        self, *, filter: Filter | None = None, batch: int = 1000, vectors: bool = False
-    ) -> Iterator[Document]:
+    def scan(self, *, filter: Filter | None = None, batch: int = 1000, vectors: bool = False) -> Iterator[Document]:
         """Every document that matches, of one snapshot, whatever is written meanwhile.
 
         Args:
@@ -240,9 +233,7 @@ class Collection:
             DeadlineExceeded: it took longer than `timeout`.
         """
         if (query is not None) + (vector is not None) + (id is not None) != 1:
-            raise InvalidInput(
-                "give exactly one thing to search for", field="query", expected="one of query, vector, id"
-            )
+            raise InvalidInput("give exactly one thing to search for", field="query", expected="one of query, vector, id")
         deadline = None if timeout is None else time.monotonic() + parse_time(timeout, "timeout")
         if id is not None:
             return self._like(id, k, filter, recall, exact, documents, vectors, fields, offset, deadline)
@@ -397,5 +388,3 @@ def _narrowed_hits(hits: Hits, fields: Sequence[str]) -> Hits:
     documents = [_narrowed(hit.document, fields) for hit in hits if hit.document is not None]
     metric = hits.metric
     return Hits(hits.ids, hits.scores, documents if len(documents) == len(hits) else None, metric, hits.plan, hits.complete)
-
-

@@ -33,7 +33,7 @@ MAX_DIM = 32_768
 FIELD_TYPES = ("timestamp",)
 
 
-def open(path: str | os.PathLike[str], *, read_only: bool = False) -> Database:  # noqa: A001 - nearfield.open is the API
+def open(path: str | os.PathLike[str], *, read_only: bool = False) -> Database:
     """Opens a database directory, making it if it is missing or empty.
 
     Args:
@@ -166,9 +166,7 @@ class Database:
         with self._mutex:
             number = self._names.find(inputs.name(name))
             if number is None:
-                raise NotFound(
-                    "no collection has this name", field="name", expected=f"one of {self.list()}", received=name
-                )
+                raise NotFound("no collection has this name", field="name", expected=f"one of {self.list()}", received=name)
             return self._collection(self._names.name_of(number) or name, number, embedder)
 
     def __contains__(self, name: object) -> bool:
@@ -289,9 +287,7 @@ class Database:
     def __enter__(self) -> Database:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
     def _check_open(self) -> None:
@@ -328,9 +324,7 @@ def _make(path: Path) -> None:
         files.sync_directory(path.parent)
 
 
-def _settings(
-    embedder: Any, dim: Any, metric: Any, index: Any, recall: Any, fields: Mapping[str, str] | None
-) -> Settings:
+def _settings(embedder: Any, dim: Any, metric: Any, index: Any, recall: Any, fields: Mapping[str, str] | None) -> Settings:
     if embedder is None:
         if dim is None:
             raise InvalidInput("a collection of brought vectors needs their dimension", field="dim", expected="1 to 32768")

@@ -106,9 +106,7 @@ def write(engine: LocalEngine, checked: Checked, vectors: Vectors, norms: Norms,
             part = slice(start, start + step)
             batch = arrow.batch(checked.ids[part], checked.texts[part], checked.metadata[part])
             columns = Columns.build([encoding.decode(m) for m in checked.metadata[part]])
-            segments.append(
-                making.from_chunk(engine, batch, columns, vectors[part], None if norms is None else norms[part])
-            )
+            segments.append(making.from_chunk(engine, batch, columns, vectors[part], None if norms is None else norms[part]))
         return engine.adopt(segments, if_exists, frozenset())
     except BaseException:
         making.discard(engine, segments)
@@ -139,18 +137,14 @@ class Columnar:
         if vectors is not None:
             inputs.vectors(vectors[:1], dim)
             if len(vectors) != n:
-                raise InvalidInput(
-                    "not one vector for each id", field="vectors", expected=f"{n} rows", received=len(vectors)
-                )
+                raise InvalidInput("not one vector for each id", field="vectors", expected=f"{n} rows", received=len(vectors))
         if texts is not None and len(texts) != n:
             raise InvalidInput("not one text for each id", field="texts", expected=f"{n}", received=len(texts))
         table, dicts = encoding.as_table_or_dicts(metadata, n)
         return cls(ids, vectors, texts, table, dicts, n)
 
 
-def load(
-    engine: LocalEngine, embedder: BoundEmbedder, source: Columnar, if_exists: str, progress: Progress | None
-) -> Written:
+def load(engine: LocalEngine, embedder: BoundEmbedder, source: Columnar, if_exists: str, progress: Progress | None) -> Written:
     """Writes columns chunk by chunk; each chunk is files first, then one transaction."""
     step = _chunk_rows(engine.dim) if source.vectors is not None else EMBED_ROWS
     total = Written()
@@ -224,5 +218,3 @@ def _texts(source: Columnar, start: int, stop: int) -> list[str | None] | None:
         if text is not None:
             inputs.text(text, f"texts[{start + i}]")
     return found
-
-

@@ -49,6 +49,4 @@ def check_keys(given: Mapping[str, object], known: tuple[str, ...], field: str) 
         if key not in known:
             near = difflib.get_close_matches(str(key), known, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise InvalidInput(
-                f"unknown key {key!r}{hint}", field=field, expected="one of " + ", ".join(known), received=key
-            )
+            raise InvalidInput(f"unknown key {key!r}{hint}", field=field, expected="one of " + ", ".join(known), received=key)

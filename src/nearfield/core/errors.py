@@ -73,7 +73,7 @@ def shorten(value: object, limit: int = 120) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
-class InvalidInput(NearfieldError):  # noqa: N818 - the tree's names say what happened, not that it is an error
+class InvalidInput(NearfieldError):
     """The caller's input is not acceptable; nothing was written."""
 
 

@@ -199,14 +199,10 @@ def _scalar(key: str, op: str, value: Any) -> Scalar:
         raise FilterError("NaN compares with nothing", field=f"{key}: {op}", expected="a number", received="nan")
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
-    raise FilterError(
-        "wrong operand", field=f"{key}: {op}", expected="a string, number, true, false or null", received=value
-    )
+    raise FilterError("wrong operand", field=f"{key}: {op}", expected="a string, number, true, false or null", received=value)
 
 
-_RFC3339 = re.compile(
-    r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?\d*(?:([Zz])|([+-])(\d\d):(\d\d))"
-)
+_RFC3339 = re.compile(r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?\d*(?:([Zz])|([+-])(\d\d):(\d\d))")
 
 
 def instant(text: str) -> int | None:

@@ -37,9 +37,7 @@ class Metric(StrEnum):
         try:
             return cls(value)
         except ValueError:
-            raise InvalidInput(
-                "unknown metric", field="metric", expected="'cosine', 'ip' or 'l2'", received=value
-            ) from None
+            raise InvalidInput("unknown metric", field="metric", expected="'cosine', 'ip' or 'l2'", received=value) from None
 
     @property
     def by_inner_product(self) -> bool:

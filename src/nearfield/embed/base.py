@@ -22,7 +22,11 @@ class Embedder(Protocol):
     """
 
     name: str
-    dim: int
+
+    @property
+    def dim(self) -> int:
+        """Numbers in each vector."""
+        ...
 
     def declared(self) -> dict[str, Any]:
         """What decides the vectors, as JSON values: model, weights' SHA-256, pooling, prompts, dim. Loads no weights."""

@@ -39,7 +39,9 @@ class RemoteEmbedder:
         """From "openai:URL#MODEL"; the key comes from the environment variable NEARFIELD_OPENAI_API_KEY."""
         url, separator, model = name.removeprefix("openai:").partition("#")
         if not separator or not model or not url.startswith(("http://", "https://")):
-            raise InvalidInput("not a remote embedder", field="embedder", expected="openai:http(s)://HOST/v1#MODEL", received=name)
+            raise InvalidInput(
+                "not a remote embedder", field="embedder", expected="openai:http(s)://HOST/v1#MODEL", received=name
+            )
         return cls(url, model, os.environ.get("NEARFIELD_OPENAI_API_KEY"))
 
     @property
@@ -59,7 +61,9 @@ class RemoteEmbedder:
         for start in range(0, len(items), BATCH):
             found = self._request(list(items[start : start + BATCH]))
             if found.shape[1] != self.dim:
-                raise DimensionMismatch("the server changed its dimension", field="embedder", expected=str(self.dim), received=found.shape[1])
+                raise DimensionMismatch(
+                    "the server changed its dimension", field="embedder", expected=str(self.dim), received=found.shape[1]
+                )
             out[start : start + len(found)] = found
             if progress is not None:
                 progress(start + len(found), len(items))
@@ -97,5 +101,7 @@ class RemoteEmbedder:
         except (KeyError, TypeError, ValueError) as error:
             raise NearfieldError(f"{self.url} did not answer in the OpenAI form ({error})", field="embedder") from error
         if found.ndim != 2 or len(found) != count or not math.isfinite(float(np.abs(found).sum())):
-            raise NearfieldError(f"{self.url} did not send one finite vector for each text", field="embedder", received=str(found.shape))
+            raise NearfieldError(
+                f"{self.url} did not send one finite vector for each text", field="embedder", received=str(found.shape)
+            )
         return found

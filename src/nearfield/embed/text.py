@@ -140,16 +140,21 @@ def _from_hub(name: str) -> Path:
     for local in (True, False):
         try:
             return Path(snapshot_download(name, allow_patterns=patterns, local_files_only=local))
-        except Exception as error:  # noqa: BLE001 - the hub's client raises many kinds; each means "not to be had"
+        except Exception as error:
             problem = error
     raise NotFound(
-        f"no such model: {problem}", field="embedder", expected="'minilm', a folder, a Hugging Face name or openai:URL#MODEL", received=name
+        f"no such model: {problem}",
+        field="embedder",
+        expected="'minilm', a folder, a Hugging Face name or openai:URL#MODEL",
+        received=name,
     ) from problem
 
 
 def _load(folder: Path) -> tuple[Any, Any]:
     if not list(folder.glob("*.safetensors")):
-        raise NotFound("the model has no safetensors weights; other formats can run code", field="embedder", received=str(folder))
+        raise NotFound(
+            "the model has no safetensors weights; other formats can run code", field="embedder", received=str(folder)
+        )
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     try:
         with warnings.catch_warnings():
@@ -158,7 +163,7 @@ def _load(folder: Path) -> tuple[Any, Any]:
             from sentence_transformers import SentenceTransformer
             from transformers.utils import logging as chatter
 
-            chatter.disable_progress_bar()
+            chatter.disable_progress_bar()  # type: ignore[no-untyped-call]
             model = SentenceTransformer(
                 str(folder), trust_remote_code=False, local_files_only=True, model_kwargs={"use_safetensors": True}
             )

@@ -152,9 +152,7 @@ class LocalEngine:
 
     def adopt(self, segments: Sequence[Segment], if_exists: str, earlier: frozenset[int]) -> Written:
         """Makes loaded segments live, atomically."""
-        return self._stamped(
-            self.submit(lambda t: swaps.adopt(t, self.snapshot, segments, if_exists, earlier), alone=True)
-        )
+        return self._stamped(self.submit(lambda t: swaps.adopt(t, self.snapshot, segments, if_exists, earlier), alone=True))
 
     def swap_sealed(self, segment: Segment) -> None:
         """Puts a segment made of pending rows in their place."""
@@ -276,9 +274,7 @@ class LocalEngine:
             total += int(np.count_nonzero(mask if part.live is None else mask & part.live))
         return total
 
-    def scan(
-        self, condition: Filter | None = None, *, batch: int = 1000, vectors: bool = False
-    ) -> Iterator[Document]:
+    def scan(self, condition: Filter | None = None, *, batch: int = 1000, vectors: bool = False) -> Iterator[Document]:
         """All that match, of one snapshot, `batch` read at a time: segments, then pending rows, in order of writing."""
         self.check_open()
         return _scan(self.snapshot, condition, batch, vectors)

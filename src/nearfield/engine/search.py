@@ -138,9 +138,7 @@ def _rescore(snapshot: Snapshot, view: SegmentView, query: npt.NDArray[np.float3
     return final[order], row[order]
 
 
-def _scan(
-    snapshot: Snapshot, view: SegmentView, queries: Vectors, k: int, mask: npt.NDArray[np.bool_] | None
-) -> list[Found]:
+def _scan(snapshot: Snapshot, view: SegmentView, queries: Vectors, k: int, mask: npt.NDArray[np.bool_] | None) -> list[Found]:
     values, positions = exact.search(queries, view.segment.vectors, k, snapshot.metric, mask)
     return [_cut(v, p) for v, p in zip(values, positions, strict=True)]
 
@@ -154,9 +152,7 @@ def _nothing() -> Found:
     return np.empty(0, np.float32), np.empty(0, np.int64)
 
 
-def _search_part(
-    snapshot: Snapshot, part: Part, queries: Vectors, k: int, condition: Filter | None
-) -> tuple[list[Found], int]:
+def _search_part(snapshot: Snapshot, part: Part, queries: Vectors, k: int, condition: Filter | None) -> tuple[list[Found], int]:
     mask = part.live
     if condition is not None:
         mask = part.block.mask(condition, part.count)

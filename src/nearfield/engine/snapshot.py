@@ -61,7 +61,7 @@ class SegmentView:
         return replace(self, live=live, dead=n - int(np.bitwise_count(live).sum()))
 
     def live_mask(self) -> npt.NDArray[np.bool_]:
-        """bool (n,), True where alive."""
+        """Bool (n,), True where alive."""
         n = len(self.segment)
         if self.live is None:
             return np.ones(n, np.bool_)
@@ -126,5 +126,3 @@ class Snapshot:
         if added or removed:
             pending = pending.changed(added, removed, self.dim, self.metric)
         return Snapshot(commit, self.dim, self.metric, tuple(views[n] for n in sorted(views)), pending)
-
-

@@ -62,9 +62,7 @@ def adopt(
     return Written(added=total - replaced - skipped, replaced=replaced, skipped=skipped)
 
 
-def _meet_pending(
-    transaction: Transaction, snapshot: Snapshot, segment: Segment, if_exists: str, dead_here: list[int]
-) -> int:
+def _meet_pending(transaction: Transaction, snapshot: Snapshot, segment: Segment, if_exists: str, dead_here: list[int]) -> int:
     removed = []
     for block, at in snapshot.pending.live_rows():
         position = segment.position_of_id(block.ids[at])
@@ -154,5 +152,3 @@ def twice(segments: Sequence[Segment]) -> str | None:
             if len(here):
                 return segment.id(int(here[0]))
     return None
-
-

@@ -118,5 +118,3 @@ def _live_once(engine: LocalEngine, report: Report) -> None:
             report.problems.append(f"the id {block.ids[at]!r} lives twice")
         seen.add(block.ids[at])
         report.documents += 1
-
-

@@ -62,9 +62,7 @@ def locate(transaction: Transaction, snapshot: Snapshot, document_id: str) -> Pl
     return None
 
 
-def put(
-    transaction: Transaction, snapshot: Snapshot, records: Records, if_exists: str
-) -> Written:
+def put(transaction: Transaction, snapshot: Snapshot, records: Records, if_exists: str) -> Written:
     """Writes a batch as pending rows; all or nothing. `if_exists`: "replace", "skip" or "error"."""
     added = replaced = skipped = 0
     rows: list[PendingRow] = []

@@ -24,7 +24,7 @@ class Effort:
     """The run-time knob of a search: lists probed (IVF), or candidates kept (HNSW); 0 where it does not apply."""
 
     nprobe: int = 0
-    efSearch: int = 0  # noqa: N815 - the field's own name
+    efSearch: int = 0
 
     def to_dict(self) -> dict[str, int]:
         """Only what applies."""

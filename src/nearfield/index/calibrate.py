@@ -7,6 +7,7 @@ that equal scores do not count against an index. Bounds are one-sided 95 % bound
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -21,7 +22,10 @@ from nearfield.index.base import Effort, Index, Kind
 KS = (1, 10, 100, 1000)
 """The numbers of hits that are measured; a search for k uses the next larger."""
 RESAMPLES = 1000
-ENOUGH = 0.9995
+ENOUGH = 0.9985
+"""A lower bound that ends the measuring of a k; promises above it are kept by exact search."""
+SLOW = 0.5
+"""Seconds that one effort may take over all queries; beyond, a quarter of them measures the efforts that remain."""
 HELD_OUT = "held-out rows"
 GIVEN = "given queries"
 
@@ -102,29 +106,43 @@ def measure(
     """
     n = len(base)
     ks = [k for k in KS if k <= n] or [n]
-    few = queries[: max(1, len(queries) // 4)]
+    few = np.ascontiguousarray(queries[::4])
     rng = np.random.default_rng(seed)
-    truth = {k: _kth_best(few if k > 100 else queries, base, k, metric) for k in ks}
+    truth = _truth(queries, few, base, ks, metric)
+    open_ks = list(ks)
     points: list[Point] = []
-    for k in ks:
-        some = few if k > 100 else queries
-        for effort in kind.efforts(n):
-            if effort.efSearch and effort.efSearch < k and effort != kind.efforts(n)[-1]:
+    efforts = list(kind.efforts(n))
+    some, sample = queries, len(queries)
+    for number, effort in enumerate(efforts):
+        reach = [k for k in open_ks if not effort.efSearch or effort.efSearch >= k or number == len(efforts) - 1]
+        started = time.perf_counter()
+        for group, many in ((some, [k for k in reach if k <= 100]), (few, [k for k in reach if k > 100])):
+            if not many:
                 continue
-            _, found = index.search(some, k, effort, None)
-            hit = _recalls(some, base, found, truth[k], metric)
-            bound = lower_bound(hit, rng)
-            points.append(Point(k, effort, round(float(hit.mean()), 6), round(bound, 6), len(some), source))
-            if bound >= ENOUGH:
-                break
-        progress((ks.index(k) + 1) / len(ks))
+            _, found = index.search(group, max(many), effort, None)
+            for k in many:
+                least = truth[k] if len(truth[k]) == len(group) else truth[k][::4]
+                hit = _recalls(group, base, found[:, :k], least, metric)
+                bound = lower_bound(hit, rng)
+                points.append(Point(k, effort, round(float(hit.mean()), 6), round(bound, 6), len(group), source))
+                if bound >= ENOUGH:
+                    open_ks.remove(k)
+        progress((number + 1) / len(efforts))
+        if not open_ks:
+            break
+        if sample > len(few) and time.perf_counter() - started > SLOW:
+            some, sample = few, len(few)
     return points
 
 
-def _kth_best(queries: Vectors, base: Vectors, k: int, metric: Metric) -> Scores:
-    """The true k-th best score of each query."""
-    values, _ = exact.search(queries, base, k, metric)
-    return np.asarray(values[:, -1])
+def _truth(queries: Vectors, few: Vectors, base: Vectors, ks: list[int], metric: Metric) -> dict[int, Scores]:
+    """For each k the true k-th best score of each query; beyond 100 hits of the few queries only."""
+    out: dict[int, Scores] = {}
+    for group, many in ((queries, [k for k in ks if k <= 100]), (few, [k for k in ks if k > 100])):
+        if many:
+            values, _ = exact.search(group, base, max(many), metric)
+            out |= {k: np.ascontiguousarray(values[:, k - 1]) for k in many}
+    return out
 
 
 def _recalls(
@@ -141,12 +159,10 @@ def _recalls(
 
 
 def lower_bound(values: npt.NDArray[np.float64], rng: np.random.Generator, resamples: int = RESAMPLES) -> float:
-    """One-sided 95 % lower bound of the mean of per-query recalls, by bootstrap; never above the mean.
-    """
+    """One-sided 95 % lower bound of the mean of per-query recalls, by bootstrap; never above the mean."""
     m = len(values)
     if m == 0:
         return 0.0
     counts = rng.multinomial(m, np.full(m, 1 / m), size=resamples)
     means = np.sort(counts @ values / m)
     return float(min(values.mean(), means[int(0.05 * resamples)]))
-

@@ -40,7 +40,8 @@ def main() -> None:
 
 def _exit_with_parent() -> None:
     """Ends this process when the parent's end of the pipe closes."""
-    sys.stdin.buffer.read()
+    while os.read(0, 4096):
+        pass
     os._exit(3)
 
 

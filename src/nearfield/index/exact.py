@@ -100,9 +100,7 @@ def _slack(length: float, longest: float, dim: int, metric: Metric) -> float:
     return 8 * dim * unit * (length + longest) ** 2
 
 
-def _keep(
-    rough: Scores, k: int, start: int, cuts: Scores, i: int, kept: list[tuple[Scores, Positions]], slack: float
-) -> None:
+def _keep(rough: Scores, k: int, start: int, cuts: Scores, i: int, kept: list[tuple[Scores, Positions]], slack: float) -> None:
     """Adds a block's candidates and raises the cut: the k-th best rough score so far."""
     if np.isfinite(cuts[i]):
         at = np.flatnonzero(rough >= cuts[i] - slack)

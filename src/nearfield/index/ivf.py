@@ -65,7 +65,7 @@ class Ivf:
         return index
 
     def efforts(self, n: int) -> Sequence[Effort]:
-        """nprobe from 1 to all lists, in steps of about 1.4."""
+        """Nprobe from 1 to all lists, in steps of about 1.4."""
         lists = self.lists_for(n)
         steps = sorted({min(lists, max(1, round(2 ** (i / 2)))) for i in range(2 * max(1, lists).bit_length() + 1)})
         return tuple(Effort(nprobe=nprobe) for nprobe in steps)

@@ -16,7 +16,6 @@ from nearfield.index import _faiss
 from nearfield.index.base import Bitmap, Effort, Kind
 
 
-
 class FaissIndex:
     """A finished FAISS index.
 

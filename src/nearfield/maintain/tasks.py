@@ -132,9 +132,7 @@ def _build_aside(
             files.rename(aside / made, segment.directory / name)
             records[name] = FileRecord(*files.adopt(segment.directory / name))
     files.sync_directory(segment.directory)
-    return IndexRecord(
-        segment.number, number, encode_kind(kind), built.curve.to_dict(), records, built.seconds, reason
-    )
+    return IndexRecord(segment.number, number, encode_kind(kind), built.curve.to_dict(), records, built.seconds, reason)
 
 
 def _need(engine: LocalEngine, nbytes: int) -> None:

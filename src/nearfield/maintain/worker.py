@@ -75,7 +75,7 @@ class Maintainer:
                 while not self._stopping and self._step(policy.propose):
                     pause = 1.0
                 self.problem = None
-            except Exception as error:  # noqa: BLE001 - shown in stats and tried again; the thread must live
+            except Exception as error:
                 if self._stopping:
                     return
                 self.problem = f"{type(error).__name__}: {error}"
@@ -84,9 +84,7 @@ class Maintainer:
                     self._awake = True
                 pause = min(2 * pause, _PATIENCE)
 
-    def _step(
-        self, decide: Callable[[Stats], list[Action]], progress: Callable[[str], None] | None = None
-    ) -> bool:
+    def _step(self, decide: Callable[[Stats], list[Action]], progress: Callable[[str], None] | None = None) -> bool:
         """Does the first thing that `decide` proposes; False if there is nothing."""
         with self._busy:
             actions = decide(self._stats())
@@ -161,5 +159,3 @@ def _describe(action: Action) -> str:
     if isinstance(action, Build):
         return f"indexing segment {action.segment}"
     return "sealing pending documents"
-
-

@@ -81,7 +81,7 @@ def _copy_once(source: Path, target: Path, link: bool) -> dict[str, FileRecord]:
 
 def _named(path: Path) -> list[tuple[int, dict[str, FileRecord]]]:
     """The files that a catalog names, by segment."""
-    connection = sqlite.connect(path)
+    connection = sqlite.connect(path, read_only=True)
     try:
         indexes = catalog.indexes(connection)
         found = []
@@ -154,7 +154,7 @@ def database(root: Path, target: Path) -> None:
 
 
 def _collections(root: Path) -> dict[str, int]:
-    names = Names(root, read_only=False)
+    names = Names(root, read_only=True)
     try:
         return names.all()[0]
     finally:
@@ -185,7 +185,9 @@ def _inside(root: Path, name: str) -> Path:
 def _read_record(backup: Path) -> BackupRecord:
     path = backup / BACKUP
     if not path.is_file():
-        raise NotFound("this is not a backup made by nearfield", field="backup", expected=f"a {BACKUP} in it", received=str(backup))
+        raise NotFound(
+            "this is not a backup made by nearfield", field="backup", expected=f"a {BACKUP} in it", received=str(backup)
+        )
     try:
         record = msgspec.json.decode(path.read_bytes(), type=BackupRecord)
     except msgspec.DecodeError as error:

@@ -106,9 +106,7 @@ def create(path: Path, settings: Settings) -> None:
 
 def write_settings(connection: sqlite.Connection, settings: Settings) -> None:
     """Replaces the settings."""
-    connection.execute(
-        "INSERT OR REPLACE INTO settings VALUES ('collection', ?)", (msgspec.json.encode(settings).decode(),)
-    )
+    connection.execute("INSERT OR REPLACE INTO settings VALUES ('collection', ?)", (msgspec.json.encode(settings).decode(),))
 
 
 def read_settings(connection: sqlite.Connection, path: Path) -> Settings:

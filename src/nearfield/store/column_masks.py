@@ -21,7 +21,7 @@ _WORDS = {"eq": pc.equal, "gt": pc.greater, "gte": pc.greater_equal, "lt": pc.le
 
 
 def mask(column: Column, leaf: Compare | In | Contains | Exists) -> Mask:
-    """bool (n,): which entries satisfy a leaf."""
+    """Bool (n,): which entries satisfy a leaf."""
     if isinstance(leaf, Exists):
         return np.asarray(column.kinds != MISSING)
     out = _inside_strings(column, leaf) if isinstance(leaf, Contains) else _scalars(column, leaf)
@@ -96,7 +96,11 @@ def _compare_floats(floats: npt.NDArray[np.float64], op: str, value: float) -> M
             if op == "eq":
                 return np.zeros(len(floats), np.bool_)
             too_low = not math.isinf(near) and int(near) < value
-            op = {"gt": "gt", "gte": "gt", "lt": "lte", "lte": "lte"}[op] if too_low else {"gt": "gte", "gte": "gte", "lt": "lt", "lte": "lt"}[op]
+            op = (
+                {"gt": "gt", "gte": "gt", "lt": "lte", "lte": "lte"}[op]
+                if too_low
+                else {"gt": "gte", "gte": "gte", "lt": "lt", "lte": "lt"}[op]
+            )
         value = near
     return np.asarray(_COMPARE[op](floats, np.float64(value)))
 
@@ -159,5 +163,3 @@ def _to_numpy(values: Any) -> Mask:
     if isinstance(values, pa.ChunkedArray):
         values = values.combine_chunks()
     return np.asarray(values.to_numpy(zero_copy_only=False), dtype=np.bool_)
-
-

@@ -94,7 +94,7 @@ class Columns:
         return cls.of(total, columns)
 
     def mask(self, condition: Filter) -> Mask:
-        """bool (n,): which documents match."""
+        """Bool (n,): which documents match."""
         if isinstance(condition, And):
             out = np.ones(self._n, np.bool_)
             for part in condition.parts:
@@ -202,5 +202,3 @@ def _read(data: memoryview, entry: Mapping[str, Any]) -> Column:
             arrays[name] = pa.LargeStringArray.from_buffers(many // 8 - 1, buffers[1], buffers[2])
     child = _read(data, entry["child"]) if "child" in entry else None
     return Column(child=child, **arrays)
-
-

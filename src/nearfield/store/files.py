@@ -85,7 +85,7 @@ class Writer:
 
 
 def sync_file(descriptor: int, path: Path) -> None:
-    """fsync of an open file."""
+    """Fsync of an open file."""
     os.fsync(descriptor)
     _tell("sync", path)
 

@@ -60,9 +60,7 @@ def sort(hashes: Hashes) -> tuple[Hashes, npt.NDArray[np.uint32]]:
     return hashes[by_hash], by_hash.astype(np.uint32)
 
 
-def matches(
-    wanted: Hashes, table: Hashes
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def matches(wanted: Hashes, table: Hashes) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Pairs (index into `wanted`, index into `table`) with equal hashes; both ascending arrays, repeats allowed."""
     low = np.searchsorted(table, wanted, side="left")
     inside = np.minimum(low, len(table) - 1)

@@ -37,7 +37,12 @@ def encode(values: Any) -> bytes:
             f"not JSON: {error}", field="metadata", expected="strings, numbers, booleans, null, lists and objects"
         ) from None
     if len(out) > MAX_BYTES:
-        raise InvalidInput("the metadata is too large", field="metadata", expected=f"at most {MAX_BYTES:,} bytes of JSON", received=f"{len(out):,} bytes")
+        raise InvalidInput(
+            "the metadata is too large",
+            field="metadata",
+            expected=f"at most {MAX_BYTES:,} bytes of JSON",
+            received=f"{len(out):,} bytes",
+        )
     return out
 
 
@@ -56,7 +61,9 @@ def _value(value: Any, where: str, depth: int) -> Any:
         value = value.item()
     if isinstance(value, float):
         if not math.isfinite(value):
-            raise InvalidInput("JSON has no NaN or infinity; leave it out", field=where, expected="a finite number", received=value)
+            raise InvalidInput(
+                "JSON has no NaN or infinity; leave it out", field=where, expected="a finite number", received=value
+            )
         return value
     if depth > MAX_DEPTH:
         raise InvalidInput("nested too deeply", field=where.split(".")[0], expected=f"at most {MAX_DEPTH} levels")
@@ -94,7 +101,12 @@ def as_table_or_dicts(values: Any, n: int) -> tuple[pa.Table | None, Sequence[Ma
             raise InvalidInput("a column occurs twice", field="metadata", expected="distinct names", received=names)
         return values, None
     if not isinstance(values, Sequence):
-        raise InvalidInput("not metadata", field="metadata", expected="a table, a dict of columns or a list of dicts", received=type(values).__name__)
+        raise InvalidInput(
+            "not metadata",
+            field="metadata",
+            expected="a table, a dict of columns or a list of dicts",
+            received=type(values).__name__,
+        )
     return None, values
 
 
@@ -102,7 +114,9 @@ def _table(columns: Mapping[str, Any]) -> pa.Table:
     try:
         return pa.table({_key(k, "metadata"): v for k, v in columns.items()})
     except (pa.ArrowException, TypeError, ValueError) as error:
-        raise InvalidInput(f"not columns: {error}", field="metadata", expected="equally long columns of one type each") from None
+        raise InvalidInput(
+            f"not columns: {error}", field="metadata", expected="equally long columns of one type each"
+        ) from None
 
 
 def is_flat(table: pa.Table) -> bool:
@@ -143,8 +157,8 @@ def encode_table(table: pa.Table) -> pa.Array:
     if not is_flat(table) or not table.num_columns:
         return pa.array([encode(row) for row in rows(table)], pa.large_binary())
     pieces = [_pieces(name, table.column(name)) for name in table.column_names]
-    inner = pc.binary_slice(_join(*pieces).cast(pa.large_binary()), 1)
-    return _join(pa.scalar(b"{", pa.large_binary()), inner, pa.scalar(b"}", pa.large_binary()))
+    whole = _join(_text("{"), *pieces, _text("}"))
+    return pc.replace_substring(whole, "{,", "{", max_replacements=1).cast(pa.large_binary())
 
 
 def _join(*parts: Any) -> pa.Array:

@@ -68,9 +68,7 @@ class Names:
     def name_of(self, number: int) -> str | None:
         """The name of a collection number, or None."""
         with self._lock, sqlite.errors(self._path):
-            found = self._connection.execute(
-                "SELECT name FROM names WHERE collection = ? AND NOT alias", (number,)
-            ).fetchone()
+            found = self._connection.execute("SELECT name FROM names WHERE collection = ? AND NOT alias", (number,)).fetchone()
         return None if found is None else str(found[0])
 
     def take_number(self) -> int:

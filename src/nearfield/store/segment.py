@@ -54,9 +54,7 @@ class SegmentBuilder:
         self._rows: list[Rows] = []
         self._hashes: list[identifiers.Hashes] = []
 
-    def add(
-        self, rows: Rows, vectors: Vectors, norms: npt.NDArray[np.float32] | None, documents: pa.RecordBatch
-    ) -> None:
+    def add(self, rows: Rows, vectors: Vectors, norms: npt.NDArray[np.float32] | None, documents: pa.RecordBatch) -> None:
         """Appends rows, ascending: int64 (n,), prepared float32 (n, dim), their lengths under cosine, documents."""
         self._vectors.write(np.ascontiguousarray(vectors, dtype=np.float32))
         if self._norms is not None and norms is not None:
