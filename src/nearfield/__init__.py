@@ -37,7 +37,23 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_ERRORS = ["AlreadyExists", "Closed", "Corrupt", "DeadlineExceeded", "DimensionMismatch", "FilterError", "InvalidInput", "Locked", "MissingDependency", "ModelMismatch", "NearfieldError", "NotFound", "OutOfSpace", "Overloaded", "ReadOnly"]
+_ERRORS = [
+    "AlreadyExists",
+    "Closed",
+    "Corrupt",
+    "DeadlineExceeded",
+    "DimensionMismatch",
+    "FilterError",
+    "InvalidInput",
+    "Locked",
+    "MissingDependency",
+    "ModelMismatch",
+    "NearfieldError",
+    "NotFound",
+    "OutOfSpace",
+    "Overloaded",
+    "ReadOnly",
+]
 _HOMES = {
     **dict.fromkeys(_ERRORS, "core.errors"),
     "Collection": "collection",

@@ -151,7 +151,7 @@ class Collection:
         self, ids: Sequence[str], *, vectors: bool = False, fields: Sequence[str] | None = None
     ) -> list[Document | None]: ...
     def get(
-        self, ids: str | Sequence[str], *, vectors: bool = False, fields: Sequence[str] | None = None
+        self, ids: str | list[str], *, vectors: bool = False, fields: Sequence[str] | None = None
     ) -> Document | list[Document | None]:
         """One document by id, or a list with None where there is none.
 

@@ -134,8 +134,8 @@ class PendingView:
         if not removed:
             return view
         gone: dict[int, list[int]] = {}
-        for row in removed:
-            part, at = view.find(row)
+        for number in removed:
+            part, at = view.find(number)
             if part >= 0:
                 gone.setdefault(part, []).append(at)
         for number, offsets in gone.items():

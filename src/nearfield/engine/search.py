@@ -62,8 +62,8 @@ def search(snapshot: Snapshot, queries: Vectors, request: Request) -> list[Hits]
     plans: list[SegmentPlan] = []
     for view in snapshot.segments:
         _check_deadline(request)
-        found, plan = _search_segment(snapshot, view, queries, k, request)
-        plans.append(plan)
+        found, step = _search_segment(snapshot, view, queries, k, request)
+        plans.append(step)
         parts.append((view, found))
     if snapshot.pending.parts:
         _check_deadline(request)

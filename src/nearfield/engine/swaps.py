@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from nearfield.core.errors import AlreadyExists, InvalidInput
 from nearfield.core.types import Written
@@ -78,7 +79,7 @@ def _meet_pending(transaction: Transaction, snapshot: Snapshot, segment: Segment
     return len(removed)
 
 
-def refuse(if_exists: str, segment: Segment, positions: np.ndarray) -> None:  # type: ignore[type-arg]
+def refuse(if_exists: str, segment: Segment, positions: npt.NDArray[np.int64]) -> None:
     """Raises AlreadyExists for the first of `positions` if ids may not exist."""
     if if_exists == "error" and len(positions):
         raise AlreadyExists(

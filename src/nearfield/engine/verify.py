@@ -53,9 +53,9 @@ def check(engine: LocalEngine) -> Report:
             for (line,) in connection.execute("PRAGMA integrity_check"):
                 if line != "ok":
                     report.problems.append(f"{engine.directory / layout.CATALOG}: {line}")
-            orphans = connection.execute(
-                "SELECT count(*) FROM tombstones WHERE segment NOT IN (SELECT number FROM segments)"
-            ).fetchone()[0]
+            (orphans,) = next(
+                connection.execute("SELECT count(*) FROM tombstones WHERE segment NOT IN (SELECT number FROM segments)")
+            )
             if orphans:
                 report.problems.append(f"{orphans} tombstones belong to no segment")
             dead = {v.segment.number: catalog.tombstones(connection, v.segment.number) for v in snapshot.segments}

@@ -5,13 +5,15 @@ Knows FAISS; every other module of the package imports it from here.
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 from typing import Any
 
 from nearfield.core.errors import Corrupt, MissingDependency
 
+faiss: Any
 try:
-    import faiss
+    faiss = importlib.import_module("faiss")
 except ImportError as error:
     raise MissingDependency(
         "indexes need FAISS; run: pip install 'nearfield[cpu]' (or 'nearfield[gpu]', never both)", field="faiss"

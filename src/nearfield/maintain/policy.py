@@ -88,7 +88,7 @@ def finish(stats: Stats, *, purge: bool = False) -> list[Action]:
         return [Merge(tuple(sorted(s.number for s in group)))]
     if wasteful:
         return [Merge((wasteful[0].number,))]
-    return _builds(stats.segments)
+    return [*_builds(stats.segments)]
 
 
 def _tier(segment: SegmentStats) -> int:
@@ -98,7 +98,7 @@ def _tier(segment: SegmentStats) -> int:
     return tier
 
 
-def _tiers(segments: Sequence[SegmentStats]) -> list[Action]:
+def _tiers(segments: Sequence[SegmentStats]) -> list[Merge]:
     """Merges of four or more segments of one tier, smallest tier first; else rewrites of segments half dead."""
     by_tier: dict[int, list[SegmentStats]] = {}
     for segment in segments:
@@ -114,5 +114,5 @@ def _tiers(segments: Sequence[SegmentStats]) -> list[Action]:
     return [Merge((s.number,)) for s in wasteful]
 
 
-def _builds(segments: Sequence[SegmentStats]) -> list[Action]:
+def _builds(segments: Sequence[SegmentStats]) -> list[Build]:
     return [Build(s.number) for s in segments if s.live > SMALLEST_TIER and not s.indexed]

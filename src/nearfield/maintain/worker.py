@@ -39,16 +39,13 @@ class Maintainer:
         self.look()
 
     def look(self) -> None:
-        """Looks soon whether there is something to do; starts the thread when there first is."""
-        pending = self._engine.snapshot.pending
-        if self._thread is None:
-            if not policy.propose(self._stats()) or self._stopping:
-                return
-            self._thread = threading.Thread(target=self._run, name="nearfield-maintain", daemon=True)
-            self._thread.start()
-        if len(pending.parts) < 2 and not self._engine.snapshot.segments:
+        """Wakes the thread if there is something to do; starts it when there first is."""
+        if self._stopping or not policy.propose(self._stats()):
             return
         with self._wake:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="nearfield-maintain", daemon=True)
+                self._thread.start()
             self._awake = True
             self._wake.notify()
 
@@ -76,7 +73,7 @@ class Maintainer:
                     pause = 1.0
                 self.problem = None
             except Exception as error:
-                if self._stopping:
+                if self._cancelled.is_set():
                     return
                 self.problem = f"{type(error).__name__}: {error}"
                 with self._wake:
@@ -112,7 +109,7 @@ class Maintainer:
         import msgspec
 
         engine = self._engine
-        chosen = None if kind == "auto" else encode_kind(kind)  # type: ignore[arg-type]
+        chosen = None if kind == "auto" else encode_kind(kind)
         engine.write_settings(msgspec.structs.replace(engine.settings, index=chosen))
         with self._busy:
             for view in engine.snapshot.segments:

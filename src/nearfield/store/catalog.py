@@ -128,8 +128,7 @@ def read_settings(connection: sqlite.Connection, path: Path) -> Settings:
 
 def counters(connection: sqlite.Connection) -> Counters:
     """The counters as committed."""
-    row = connection.execute("SELECT next_row, next_segment, next_index, committed FROM counters").fetchone()
-    return Counters(*row)
+    return Counters(*next(connection.execute("SELECT next_row, next_segment, next_index, committed FROM counters")))
 
 
 def write_counters(connection: sqlite.Connection, value: Counters) -> None:

@@ -117,7 +117,7 @@ def _instants(column: Column, leaf: Compare) -> Mask | None:
     found = [instant(word) for word in column.words.to_pylist()]
     values = np.array([0 if f is None else f for f in found], dtype=object)
     valid = np.array([f is not None for f in found], np.bool_)
-    return valid & np.asarray(_COMPARE[leaf.op](values, leaf.value), dtype=np.bool_)
+    return valid & np.asarray(_COMPARE[leaf.op](values, int(leaf.value or 0)), dtype=np.bool_)
 
 
 def _in(column: Column, leaf: In, out: Mask) -> None:

@@ -15,7 +15,8 @@ BATCH = 65_536
 """Rows in each record batch of documents.arrow, the last one excepted: position -> (batch, offset) is a division."""
 
 SCHEMA = pa.schema([("id", pa.large_string()), ("text", pa.large_string()), ("metadata", pa.large_binary())])
-Batch = pa.RecordBatch
+Batch = Any
+"""A pyarrow.RecordBatch of SCHEMA."""
 
 
 def batch(ids: Any, texts: Any, metadata: Any) -> Batch:

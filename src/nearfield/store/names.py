@@ -74,9 +74,9 @@ class Names:
     def take_number(self) -> int:
         """A collection number never given before, durable when it returns."""
         with self._lock, sqlite.errors(self._path), self._connection:
-            found = self._connection.execute("SELECT next_collection FROM format").fetchone()
+            (number,) = next(self._connection.execute("SELECT next_collection FROM format"))
             self._connection.execute("UPDATE format SET next_collection = next_collection + 1")
-        return int(found[0])
+        return int(number)
 
     def add(self, name: str, number: int, *, alias: bool = False) -> None:
         """Gives a number a name; an alias may be moved, a name may not."""

@@ -21,6 +21,7 @@ from nearfield.core.errors import Corrupt, InvalidInput
 from nearfield.core.metric import Metric, Vectors
 from nearfield.core.types import Document
 from nearfield.store import files, identifiers, layout, metadata
+from nearfield.store.arrow import Sink
 from nearfield.store.catalog import FileRecord, SegmentRecord
 from nearfield.store.columns import Columns
 from nearfield.store.documents import BATCH, SCHEMA
@@ -49,7 +50,7 @@ class SegmentBuilder:
         self._vectors = files.Writer(directory / layout.VECTORS)
         self._norms = files.Writer(directory / layout.NORMS) if metric is Metric.COSINE else None
         self._documents = files.Writer(directory / layout.DOCUMENTS)
-        self._arrow = pa.ipc.new_file(_Sink(self._documents), SCHEMA)
+        self._arrow = pa.ipc.new_file(Sink(self._documents), SCHEMA)
         self._waiting: list[pa.RecordBatch] = []
         self._rows: list[Rows] = []
         self._hashes: list[identifiers.Hashes] = []
@@ -108,37 +109,6 @@ class SegmentBuilder:
             if writer is not None:
                 writer.abort()
         files.remove_tree(self.directory)
-
-
-class _Sink:
-    """The file interface Arrow writes to, over a files.Writer."""
-
-    closed = False
-
-    def __init__(self, writer: files.Writer) -> None:
-        self._writer = writer
-
-    def write(self, data: Any) -> int:
-        self._writer.write(data)
-        return len(data)
-
-    def tell(self) -> int:
-        return self._writer.size
-
-    def flush(self) -> None:
-        """Nothing is buffered."""
-
-    def writable(self) -> bool:
-        return True
-
-    def readable(self) -> bool:
-        return False
-
-    def seekable(self) -> bool:
-        return False
-
-    def close(self) -> None:
-        """The builder closes the writer, with a sync."""
 
 
 class Segment:

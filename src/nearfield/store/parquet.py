@@ -1,0 +1,68 @@
+"""Parquet files of documents: id, text, metadata as JSON, vector as a fixed-size list. Used by export and import."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from nearfield.core.errors import InvalidInput
+from nearfield.store import files, metadata
+from nearfield.store.arrow import Sink
+
+
+def write(self, data: Any) -> int:
+        self._writer.write(data)
+        return len(data)
+
+    def tell(self) -> int:
+        return self._writer.size
+
+    def flush(self) -> None:
+        """Nothing is buffered."""
+
+    def writable(self) -> bool:
+        return True
+
+    def readable(self) -> bool:
+        return False
+
+    def seekable(self) -> bool:
+        return False
+
+    def close(self) -> None:
+        """The caller closes the writer, with a sync."""
+
+
+def write(writer: files.Writer, rows: Iterator[dict[str, Any]], dim: int, batch: int) -> int:
+    """Writes rows in groups of `batch`; returns how many."""
+    schema = pa.schema(
+        [("id", pa.string()), ("text", pa.string()), ("metadata", pa.string()), ("vector", pa.list_(pa.float32(), dim))]
+    )
+    count = 0
+    with pq.ParquetWriter(Sink(writer), schema) as out:
+        while some := list(islice(rows, batch)):
+            encoded = [{**row, "metadata": metadata.encode(row["metadata"]).decode()} for row in some]
+            out.write_table(pa.Table.from_pylist(encoded, schema))
+            count += len(some)
+    return count
+
+
+def read(path: Path, batch: int) -> Iterator[dict[str, Any]]:
+    """Rows of a file of `write`'s form; raises InvalidInput for another."""
+    try:
+        file = pq.ParquetFile(path)
+        if "id" not in file.schema_arrow.names:
+            raise InvalidInput("the file has no id column", field=str(path), expected="id, text, metadata, vector")
+        for group in file.iter_batches(batch):
+            for row in group.to_pylist():
+                found = row.get("metadata")
+                row["metadata"] = metadata.decode(found.encode()) if isinstance(found, str) else found or {}
+                yield row
+    except pa.ArrowException as error:
+        raise InvalidInput(f"not a Parquet file ({error})", field=str(path)) from None
+
