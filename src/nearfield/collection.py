@@ -147,9 +147,7 @@ class Collection:
     @overload
     def get(self, ids: str, *, vectors: bool = False, fields: Sequence[str] | None = None) -> Document: ...
     @overload
-    def get(
-        self, ids: Sequence[str], *, vectors: bool = False, fields: Sequence[str] | None = None
-    ) -> list[Document | None]: ...
+    def get(self, ids: list[str], *, vectors: bool = False, fields: Sequence[str] | None = None) -> list[Document | None]: ...
     def get(
         self, ids: str | list[str], *, vectors: bool = False, fields: Sequence[str] | None = None
     ) -> Document | list[Document | None]:

@@ -99,7 +99,7 @@ class Snapshot:
     dim: int
     metric: Metric
     segments: tuple[SegmentView, ...] = ()
-    pending: PendingView = PendingView()
+    pending: PendingView = field(default_factory=PendingView)
 
     def __len__(self) -> int:
         return len(self.pending) + sum(len(s) for s in self.segments)

@@ -102,10 +102,7 @@ def _slack(length: float, longest: float, dim: int, metric: Metric) -> float:
 
 def _keep(rough: Scores, k: int, start: int, cuts: Scores, i: int, kept: list[tuple[Scores, Positions]], slack: float) -> None:
     """Adds a block's candidates and raises the cut: the k-th best rough score so far."""
-    if np.isfinite(cuts[i]):
-        at = np.flatnonzero(rough >= cuts[i] - slack)
-    else:
-        at = np.flatnonzero(rough > -np.inf)
+    at = np.flatnonzero(rough >= cuts[i] - slack if np.isfinite(cuts[i]) else rough > -np.inf)
     if not len(at):
         return
     values = rough[at]

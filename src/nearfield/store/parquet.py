@@ -16,26 +16,6 @@ from nearfield.store.arrow import Sink
 
 
 def write(self, data: Any) -> int:
-        self._writer.write(data)
-        return len(data)
-
-    def tell(self) -> int:
-        return self._writer.size
-
-    def flush(self) -> None:
-        """Nothing is buffered."""
-
-    def writable(self) -> bool:
-        return True
-
-    def readable(self) -> bool:
-        return False
-
-    def seekable(self) -> bool:
-        return False
-
-    def close(self) -> None:
-        """The caller closes the writer, with a sync."""
 
 
 def write(writer: files.Writer, rows: Iterator[dict[str, Any]], dim: int, batch: int) -> int:
