@@ -15,9 +15,6 @@ from nearfield.store import files, metadata
 from nearfield.store.arrow import Sink
 
 
-def write(self, data: Any) -> int:
-
-
 def write(writer: files.Writer, rows: Iterator[dict[str, Any]], dim: int, batch: int) -> int:
     """Writes rows in groups of `batch`; returns how many."""
     schema = pa.schema(
@@ -45,4 +42,3 @@ def read(path: Path, batch: int) -> Iterator[dict[str, Any]]:
                 yield row
     except pa.ArrowException as error:
         raise InvalidInput(f"not a Parquet file ({error})", field=str(path)) from None
-
