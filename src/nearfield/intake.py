@@ -5,7 +5,9 @@ Knows the engine's two ways in: pending rows for a few documents, segments for m
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -145,69 +147,97 @@ class Columnar:
 
 
 def load(engine: LocalEngine, embedder: BoundEmbedder, source: Columnar, if_exists: str, progress: Progress | None) -> Written:
-    """Writes columns chunk by chunk; each chunk is files first, then one transaction."""
+    """Writes columns chunk by chunk; each chunk is files first, then one transaction.
+
+    A chunk is checked and encoded while the one before it is written, so two chunks are in memory at a time.
+    """
     step = _chunk_rows(engine.dim) if source.vectors is not None else EMBED_ROWS
-    total = Written()
-    done: frozenset[int] = frozenset()
-    start = 0
+    loading = _Loading(engine, if_exists, source.n, progress)
     engine.loading += 1
     try:
-        while start < source.n:
-            stop = min(start + step, source.n)
-            written, number = _load_chunk(engine, embedder, source, start, stop, if_exists, done)
-            done |= number
-            total = Written(
-                total.added + written.added,
-                total.replaced + written.replaced,
-                total.skipped + written.skipped,
-                commit=written.commit,
-            )
-            start = stop
-            if progress is not None:
-                progress(stop, source.n)
+        with ThreadPoolExecutor(1, "nearfield-load") as writer:
+            before: Future[None] | None = None
+            try:
+                for start in range(0, source.n, step):
+                    chunk = _prepare(engine, embedder, source, start, min(start + step, source.n), if_exists)
+                    if before is not None:
+                        before.result()
+                    before = writer.submit(loading.write, chunk)
+            finally:
+                if before is not None:
+                    before.result()
     except NearfieldError as error:
-        error.committed = start
+        error.committed = loading.rows
         raise
     finally:
         engine.loading -= 1
+        engine.loaded_at = time.monotonic()
         engine.changed()
-    return total
+    return loading.total
 
 
-def _load_chunk(
-    engine: LocalEngine,
-    embedder: BoundEmbedder,
-    source: Columnar,
-    start: int,
-    stop: int,
-    if_exists: str,
-    done: frozenset[int],
-) -> tuple[Written, frozenset[int]]:
+@dataclass(frozen=True, slots=True)
+class _Chunk:
+    """Rows ready to be written."""
+
+    batch: Any
+    columns: Columns
+    vectors: Vectors
+    norms: Norms
+
+
+class _Loading:
+    """What a load has written so far."""
+
+    def __init__(self, engine: LocalEngine, if_exists: str, n: int, progress: Progress | None) -> None:
+        self._engine, self._if_exists, self._n, self._progress = engine, if_exists, n, progress
+        self._segments: frozenset[int] = frozenset()
+        self.total, self.rows = Written(), 0
+
+    def write(self, chunk: _Chunk) -> None:
+        """Writes one chunk and commits it."""
+        n = len(chunk.batch)
+        if n < BULK and self._n < BULK:
+            columns = [chunk.batch.column(i).to_pylist() for i in range(3)]
+            ids, texts, encoded = columns
+            written = self._engine.put(Records(ids, texts, encoded, chunk.vectors, chunk.norms), self._if_exists)
+        else:
+            segment = making.from_chunk(self._engine, chunk.batch, chunk.columns, chunk.vectors, chunk.norms)
+            try:
+                written = self._engine.adopt([segment], self._if_exists, self._segments)
+            except BaseException:
+                making.discard(self._engine, [segment])
+                raise
+            self._segments |= {segment.number}
+        self.rows += n
+        self.total = Written(
+            self.total.added + written.added,
+            self.total.replaced + written.replaced,
+            self.total.skipped + written.skipped,
+            commit=written.commit,
+        )
+        if self._progress is not None:
+            self._progress(self.rows, self._n)
+
+
+def _prepare(engine: LocalEngine, embedder: BoundEmbedder, source: Columnar, start: int, stop: int, if_exists: str) -> _Chunk:
+    """Checks, embeds and encodes rows `start` to `stop`."""
     ids = inputs.ids(arrow.as_list(source.ids[start:stop], "ids"))
     texts = _texts(source, start, stop)
+    encoded: Any
     if source.table is not None:
         table = source.table.slice(start, stop - start)
         encoded, columns = encoding.encode_table(table), Columns.from_table(table)
     else:
         rows = [{}] * (stop - start) if source.dicts is None else source.dicts[start:stop]
         encoded = [_encoded(row, document_id) for row, document_id in zip(rows, ids, strict=True)]
-        columns = Columns.build(list(rows))
+        columns = Columns.build([encoding.decode(row) for row in encoded])
     if source.vectors is not None:
         raw = inputs.vectors(source.vectors[start:stop], engine.dim, stop - start)
     else:
-        checked = Checked(ids, texts or [], [])
-        raw = embed(engine, embedder, checked, if_exists)
+        raw = embed(engine, embedder, Checked(ids, texts or [], []), if_exists)
     vectors, norms = prepare(raw, engine.metric)
-    if stop - start < BULK and not done:
-        plain = [bytes(m) for m in (encoded.to_pylist() if source.table is not None else encoded)]
-        records = Records(ids, texts or [None] * len(ids), plain, vectors, norms)
-        return engine.put(records, if_exists), frozenset()
-    segment = making.from_chunk(engine, arrow.batch(ids, texts, encoded), columns, vectors, norms)
-    try:
-        return engine.adopt([segment], if_exists, done), frozenset([segment.number])
-    except BaseException:
-        making.discard(engine, [segment])
-        raise
+    return _Chunk(arrow.batch(ids, texts, encoded), columns, vectors, norms)
 
 
 def _texts(source: Columnar, start: int, stop: int) -> list[str | None] | None:

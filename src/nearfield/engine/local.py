@@ -40,6 +40,7 @@ class LocalEngine:
         snapshot: what searches see now; immutable, replaced at each commit.
         damaged: for each segment whose index could not be opened, why; it is searched exactly until rebuilt.
         loading: how many bulk loads are running; merges and index builds wait for them.
+        loaded_at: `time.monotonic()` at the end of the last bulk load.
         on_change: called after each commit and never waited for; None until someone maintains the collection.
     """
 
@@ -55,6 +56,7 @@ class LocalEngine:
         self.on_change: Callable[[], None] | None = None
         self.write_timeout = 30.0
         self.loading = 0
+        self.loaded_at = -1e9
         self._closed = False
         self._refreshing = threading.Lock()
         self._room = threading.Condition()

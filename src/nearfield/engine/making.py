@@ -5,6 +5,7 @@ Knows files and arrays. What is made here is durable when it is returned, and un
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -20,6 +21,7 @@ from nearfield.store.columns import Columns
 from nearfield.store.documents import BATCH, Batch, batch, combine
 from nearfield.store.segment import Segment, SegmentBuilder
 
+CROWDED = 64
 Norms = npt.NDArray[np.float32] | None
 Progress = Callable[[int, int], None]
 
@@ -94,6 +96,7 @@ def merged(engine: LocalEngine, sources: Sequence[SegmentView], progress: Progre
 
     def fill(builder: SegmentBuilder) -> Columns:
         for start in range(0, len(rows), BATCH):
+            _give_way(engine)
             part = slice(start, min(start + BATCH, len(rows)))
             _add_part(builder, sources, rows[part], owners[part], positions[part])
             if progress is not None:
@@ -104,6 +107,12 @@ def merged(engine: LocalEngine, sources: Sequence[SegmentView], progress: Progre
         return Columns.gather([(whole, order)])
 
     return _build(engine, fill)
+
+
+def _give_way(engine: LocalEngine) -> None:
+    """Waits while a bulk load runs, unless segments pile up: the load is what someone waits for."""
+    while engine.loading and len(engine.snapshot.segments) < CROWDED:
+        time.sleep(0.05)
 
 
 def _add_part(

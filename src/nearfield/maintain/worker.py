@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 
 from nearfield.core.errors import Closed
@@ -15,6 +16,7 @@ from nearfield.maintain.policy import Action, Build, Merge, SegmentStats, Stats
 from nearfield.store import files
 
 _PATIENCE = 60.0
+_QUIET = 2.0
 
 
 class Maintainer:
@@ -69,8 +71,10 @@ class Maintainer:
                     return
                 self._awake = False
             try:
+                self._let_loads_pass()
                 while not self._stopping and self._step(policy.propose):
                     pause = 1.0
+                    self._let_loads_pass()
                 self.problem = None
             except Exception as error:
                 if self._cancelled.is_set():
@@ -80,6 +84,12 @@ class Maintainer:
                     self._wake.wait_for(lambda: self._stopping, pause)
                     self._awake = True
                 pause = min(2 * pause, _PATIENCE)
+
+    def _let_loads_pass(self) -> None:
+        """Waits for a quiet moment after a bulk load: loads come in series, and merges would be overtaken."""
+        while not self._stopping and time.monotonic() - self._engine.loaded_at < _QUIET:
+            with self._wake:
+                self._wake.wait_for(lambda: self._stopping, _QUIET / 4)
 
     def _step(self, decide: Callable[[Stats], list[Action]], progress: Callable[[str], None] | None = None) -> bool:
         """Does the first thing that `decide` proposes; False if there is nothing."""

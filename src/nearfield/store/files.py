@@ -14,6 +14,7 @@ import hashlib
 import os
 import shutil
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -61,11 +62,20 @@ class Writer:
     def write(self, data: Any) -> None:
         """Appends a bytes-like object (a C-contiguous array is one) whole."""
         view = memoryview(data).cast("B")
-        self._hash.update(view)
-        with storage_errors(self.path):
-            done = 0
-            while done < len(view):
-                done += os.write(self._file.fileno(), view[done : done + (1 << 30)])
+        hashing = None
+        if len(view) >= _BLOCK:
+            hashing = threading.Thread(target=self._hash.update, args=(view,))
+            hashing.start()
+        else:
+            self._hash.update(view)
+        try:
+            with storage_errors(self.path):
+                done = 0
+                while done < len(view):
+                    done += os.write(self._file.fileno(), view[done : done + (1 << 30)])
+        finally:
+            if hashing is not None:
+                hashing.join()
         if observer is not None:
             _tell("write", self.path, (self.size, bytes(view)))
         self.size += len(view)
