@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from nearfield.core.errors import AlreadyExists, InvalidInput
+from nearfield.core.errors import AlreadyExists, InvalidInput, NearfieldError
 from nearfield.core.types import Written
 from nearfield.engine.committer import Transaction
 from nearfield.engine.snapshot import OpenIndex, Snapshot
@@ -106,6 +106,9 @@ def seal(transaction: Transaction, snapshot: Snapshot, segment: Segment) -> None
 
 def merge(transaction: Transaction, snapshot: Snapshot, segment: Segment | None, sources: Sequence[int]) -> None:
     """Puts a merged segment (None: nothing was left alive) in the place of its sources."""
+    live = {view.segment.number for view in snapshot.segments}
+    if not live.issuperset(sources):
+        raise NearfieldError("a segment was merged by someone else meanwhile; nothing was changed")
     died: list[int] = []
     for number in sources:
         died += catalog.tombstones(transaction.connection, number)

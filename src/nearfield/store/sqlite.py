@@ -98,3 +98,8 @@ def copy(source: Connection, path: Path) -> None:
         finally:
             target.close()
     files.adopt(path)
+
+
+def version() -> str:
+    """The version of the SQLite in use."""
+    return str(apsw.sqlite_lib_version())
