@@ -1,50 +1,60 @@
-# Everything one can do here. `make` alone lists it.
+# Everything one can do here; `make` alone lists it. Each target makes what it needs and can be run again.
 PYTHON ?= python3
-VENV := .venv
+VENV ?= .venv
+PEERS ?= .venv-peers
+# More options for pip, such as: make setup PIP_FLAGS="--extra-index-url https://download.pytorch.org/whl/cpu"
+PIP_FLAGS ?=
+ROUNDS ?= 1000
+
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-PEERS := .venv-peers
-ROUNDS ?= 1000
+PEERS_STAMP := $(PEERS)/.installed
+INSTALL := -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo check test crash lint bench bench-setup clean
 
 help: ## List what can be done
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
 
-setup: $(STAMP) ## Make .venv and install nearfield with all it needs
+setup: $(STAMP) ## Make .venv and install nearfield with its tested versions
 
+# Torch comes first: it is the largest, and what depends on it then finds it there.
 $(STAMP): pyproject.toml constraints.txt
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install -q -c constraints.txt torch==2.13.0
-	$(BIN)/pip install -q -c constraints.txt -e '.[cpu,models,dev]'
+	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "Python 3.11 or later is needed: make PYTHON=python3.12 ...")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python $(INSTALL) -c constraints.txt torch==2.13.0
+	$(BIN)/python $(INSTALL) -c constraints.txt -e '.[cpu,models,dev]'
 	touch $@
 
-demo: $(STAMP) ## Build and search a reverse dictionary of 12,000 meanings
+demo: $(STAMP) ## Describe a thing, find the word: 12,000 dictionary entries, real model
 	$(BIN)/nearfield demo
 
-check: $(STAMP) lint ## Style, types and the quick tests; under a minute
+check: lint ## Style, types and the quick tests
 	$(BIN)/python -m pytest -m 'not slow' -n 2
 
-test: $(STAMP) lint ## Style, types and every test
+test: lint ## Style, types and every test
 	$(BIN)/python -m pytest -n 2
 
-crash: $(STAMP) ## Kill a writing process ROUNDS times (1000) and check what is left
+crash: $(STAMP) ## Kill a writing process ROUNDS=1000 times and check what is left
 	NEARFIELD_CRASH_ROUNDS=$(ROUNDS) $(BIN)/python -m pytest tests/durability/test_kill.py --timeout 0
 
-lint: $(STAMP)
+lint: $(STAMP) ## Style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench-setup: ## Install the peers into a venv of their own
-	$(PYTHON) -m venv $(PEERS)
-	$(PEERS)/bin/pip install -q torch==2.13.0
-	$(PEERS)/bin/pip install -q -r benchmarks/peers/requirements.txt
+bench-setup: $(PEERS_STAMP) ## Install the systems to compare with, in an environment of their own
 
-bench: $(STAMP) ## Measure against the peers; prints ratios, writes benchmarks/results
+$(PEERS_STAMP): benchmarks/peers/requirements.txt
+	test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python $(INSTALL) torch==2.13.0
+	$(PEERS)/bin/python $(INSTALL) -r $<
+	touch $@
+
+bench: $(STAMP) $(PEERS_STAMP) ## Measure against them; prints ratios, writes benchmarks/results
 	$(BIN)/python -m benchmarks.run
 
 clean: ## Remove virtual environments, caches and the demo's data
 	rm -rf $(VENV) $(PEERS) demo-data build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
-	find . -name __pycache__ -prune -exec rm -rf {} +
+	find src tests benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -41,9 +41,10 @@ QUESTIONS = (
     Question("a person who designs buildings"),
     Question("fear of being shut in a small room"),
     Question("an instrument that tells how hot it is"),
-    Question("to put things off until later"),
-    Question("too quiet to be heard"),
-    Question("very small", {"pos": "adj"}),
+    Question("a group of islands"),
+    Question("postpone work out of laziness"),
+    Question("cannot sleep at night"),
+    Question("cannot sleep at night", {"category": "noun.state"}),
 )
 LIKE = "violin"
 
@@ -130,7 +131,7 @@ def more_like_this(words: Collection, say: Callable[[str], None]) -> dict[str, A
 def _hits(hits: Hits, say: Callable[[str], None]) -> None:
     for hit in hits:
         gloss = (hit.text or "").partition(": ")[2]
-        say(f"  {hit.score:.3f}  {_word(hit.text):<16} {shorten(gloss, 84)}  [{hit.metadata.get('category')}]")
+        say(f"  {hit.score:.3f}  {shorten(_word(hit.text), 24):<24} {shorten(gloss, 76)}  [{hit.metadata.get('category')}]")
 
 
 def _rows(hits: Hits) -> list[dict[str, Any]]:

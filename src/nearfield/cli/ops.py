@@ -34,11 +34,15 @@ def stats(target: options.Anywhere, json: options.Json = False) -> None:
                 "recall held": each.recall,
             }
         )
-        show.table(
-            ("segment", "rows", "live", "bytes", "index", "recall@10", "why"),
-            [(s.number, f"{s.rows:,}", f"{s.live:,}", format_size(s.nbytes), *describe_index(s.index)) for s in each.segments],
-            right=("segment", "rows", "live", "bytes"),
-        )
+        if each.segments:
+            show.table(
+                ("segment", "rows", "live", "bytes", "index", "recall@10", "why"),
+                [
+                    (s.number, f"{s.rows:,}", f"{s.live:,}", format_size(s.nbytes), *describe_index(s.index))
+                    for s in each.segments
+                ],
+                right=("segment", "rows", "live", "bytes"),
+            )
         for number, reason in each.damaged.items():
             show.line(f"segment {number}: the index is damaged ({reason}); run: nearfield repair {target}")
         if each.problem:
@@ -49,7 +53,7 @@ def stats(target: options.Anywhere, json: options.Json = False) -> None:
 def describe_index(index: Any) -> tuple[str, str, str]:
     """(kind with its bytes, measured recall at 10, why) of one segment's index, or of an exact scan."""
     if index is None:
-        return "exact scan", "1 (every vector is compared)", "few rows, or no index built yet"
+        return "exact scan", "1 (every vector is compared)", "too few rows to gain from an index, or none built yet"
     kind = ", ".join(f"{key}={value}" for key, value in index.kind.items() if key != "kind")
     points = [p for p in index.curve.get("points", []) if p["k"] == 10]
     measured = f"{points[0]['recall']:.3f} to {points[-1]['recall']:.3f} by effort" if points else "not measured"

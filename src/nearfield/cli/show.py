@@ -13,6 +13,8 @@ import typer
 
 from nearfield.core.errors import shorten
 
+PIPED_WIDTH = 200
+"""Columns of a table where standard output is not a terminal."""
 EVERY = 5.0
 """Seconds between lines of progress where standard error is not a terminal."""
 
@@ -51,7 +53,7 @@ def table(
         out.add_column(name, justify="right" if name in right else "left", overflow="fold")
     for row in rows:
         out.add_row(*[Text(str(value)) for value in row])
-    Console(soft_wrap=False).print(out)
+    Console(width=None if sys.stdout.isatty() else PIPED_WIDTH).print(out)
 
 
 def pairs(values: Mapping[str, Any]) -> None:
