@@ -197,8 +197,8 @@ def test_what_is_not_there_or_not_known(tmp_path: Path) -> None:
     (tmp_path / "x.docx").write_text("")
     with pytest.raises(InvalidInput, match="--format"):
         read(tmp_path / "x.docx")
+    (tmp_path / "empty").mkdir()
     with pytest.raises(InvalidInput, match="no text files"):
-        (tmp_path / "empty").mkdir()
         read(tmp_path / "empty")
 
 
