@@ -1,0 +1,149 @@
+"""Who may import whom: one list, from the bottom up. Imports for type checking only do not count."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import nearfield
+
+ROOT = Path(nearfield.__file__).parent
+
+BELOW: dict[str, set[str]] = {
+    "core": set(),
+    "index": {"core"},
+    "store": {"core"},
+    "embed": {"core"},
+    "plan": {"core", "index"},
+    "engine": {"core", "index", "store"},
+    "maintain": {"core", "index", "store", "plan", "engine"},
+    "embedding": {"core", "embed"},
+    "intake": {"core", "store", "engine", "embedding"},
+    "transfer": {"core", "store"},
+    "collection": {"core", "store", "engine", "embedding", "intake", "transfer"},
+    "database": {"core", "index", "store", "embed", "engine", "maintain", "embedding", "collection"},
+    "testing": {"core", "index", "embed"},
+    "doctor": {"core", "store", ""},
+    "cli": {"core", "store", "doctor", ""},
+    "__main__": {"cli"},
+}
+"""Layer: what it imports besides itself. "" is the public door, `import nearfield`."""
+
+ONLY_HERE: dict[str, set[str]] = {
+    "faiss": {"index/_faiss.py"},
+    "torch": {"embed/text.py"},
+    "sentence_transformers": {"embed/text.py"},
+    "transformers": {"embed/text.py"},
+    "huggingface_hub": {"embed/text.py"},
+    "apsw": {"store/sqlite.py"},
+    "httpx": {"embed/remote.py"},
+    "psutil": {"doctor.py", "maintain/tasks.py"},
+    "pyarrow": {"store/", "cli/arrays.py"},
+    "typer": {"cli/"},
+    "rich": {"cli/"},
+    "sqlite3": set(),
+    "pickle": set(),
+    "fcntl": {"store/files.py"},
+}
+"""Package: the files (or folders) that may import it."""
+
+HEAVY = ("faiss", "torch", "sentence_transformers", "apsw", "pyarrow", "httpx", "typer", "rich")
+
+
+def files() -> list[Path]:
+    return sorted(ROOT.rglob("*.py"))
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Full names of what a file imports at run time, however deep in it."""
+
+    def walk(node: ast.AST) -> Iterator[str]:
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.If) and ast.unparse(child.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
+                for other in child.orelse:
+                    yield from walk(other)
+            elif isinstance(child, ast.ImportFrom):
+                assert child.level == 0, f"{path}: relative import"
+                yield from (f"{child.module}.{name.name}" for name in child.names)
+            elif isinstance(child, ast.Import):
+                yield from (name.name for name in child.names)
+            else:
+                yield from walk(child)
+
+    return walk(ast.parse(path.read_text(encoding="utf-8")))
+
+
+def layer(name: str) -> str:
+    """The layer of a dotted name below nearfield; "" for the public names."""
+    parts = name.split(".")
+    return parts[1] if len(parts) > 1 and parts[1] in BELOW else ""
+
+
+@pytest.mark.parametrize("path", files(), ids=lambda p: p.relative_to(ROOT).as_posix())
+def test_imports_go_down_only(path: Path) -> None:
+    own = path.relative_to(ROOT).parts[0].removesuffix(".py")
+    if own == "__init__":
+        return
+    assert own in BELOW, f"{own} is in no layer: add it to the list"
+    for name in imports(path):
+        if name == "nearfield" or name.startswith("nearfield."):
+            target = layer(name)
+            assert target == own or target in BELOW[own], f"{path.relative_to(ROOT)} must not import {name}"
+
+
+def test_the_list_has_no_circle() -> None:
+    done: set[str] = set()
+    order = [name for name in BELOW if name]
+    while order:
+        ready = [name for name in order if BELOW[name] - {""} <= done]
+        assert ready, f"a circle among {order}"
+        done |= set(ready)
+        order = [name for name in order if name not in done]
+
+
+@pytest.mark.parametrize("path", files(), ids=lambda p: p.relative_to(ROOT).as_posix())
+def test_packages_are_imported_in_their_place_only(path: Path) -> None:
+    relative = path.relative_to(ROOT).as_posix()
+    for name in imports(path):
+        places = ONLY_HERE.get(name.split(".")[0])
+        if places is not None:
+            assert any(relative == place or (place.endswith("/") and relative.startswith(place)) for place in places), (
+                f"{relative} must not import {name}"
+            )
+
+
+def loaded(statement: str) -> list[str]:
+    code = f"import sys; {statement}; print(' '.join(m for m in {HEAVY!r} if m in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return done.stdout.split()
+
+
+def test_importing_nearfield_loads_nothing_heavy() -> None:
+    assert loaded("import nearfield") == []
+
+
+def test_the_command_line_loads_nothing_heavy_before_a_verb_runs() -> None:
+    assert set(loaded("import nearfield.cli.main")) <= {"typer", "rich"}
+
+
+def test_a_search_by_vector_loads_no_torch(tmp_path: Path) -> None:
+    statement = (
+        f"import nearfield as nf; db = nf.open({str(tmp_path / 'db')!r}); c = db.create('c', embedder=None, dim=2); "
+        "c.upsert([nf.Document('a')], vectors=[[1.0, 2.0]]); c.search(vector=[1.0, 2.0]); db.close()"
+    )
+    found = loaded(statement)
+    assert "torch" not in found
+    assert "sentence_transformers" not in found
+
+
+def test_only_files_touches_the_disk() -> None:
+    """Syncs, renames, removals and locks go through store/files.py."""
+    forbidden = ("os.fsync", "os.rename", "os.replace", "os.unlink", "os.remove", "os.mkdir", "fcntl.flock")
+    for path in files():
+        if path.relative_to(ROOT).as_posix() == "store/files.py":
+            continue
+        text = path.read_text(encoding="utf-8")
+        assert not [call for call in forbidden if f"{call}(" in text], path
