@@ -78,7 +78,7 @@ def _assignment(pair: str, option: str) -> tuple[str, str]:
 def search(
     target: options.Target,
     query: Annotated[str | None, typer.Argument(help="What to look for.", show_default=False)] = None,
-    like: Annotated[
+    id: Annotated[
         str | None, typer.Option("--id", help="Find documents like the one with this id.", show_default=False)
     ] = None,
     vector: Annotated[str | None, typer.Option(help="Search by a vector: a JSON list.", show_default=False)] = None,
@@ -96,7 +96,7 @@ def search(
         hits = collection.search(
             query,
             vector=None if vector is None else options.parse_json(vector, "--vector"),
-            id=like,
+            id=id,
             k=k,
             filter=options.parse_filter(filter),
             recall=recall,
@@ -145,14 +145,14 @@ def get(
 def update(
     target: options.Target,
     id: Annotated[str, typer.Argument(metavar="ID", help="The document's id.", show_default=False)],
-    set_: Annotated[
+    set: Annotated[
         list[str] | None, typer.Option("--set", help="KEY=VALUE, the value as JSON or else a string; can be repeated.")
     ] = None,
     remove: Annotated[list[str] | None, typer.Option("--remove", help="A key to take away; can be repeated.")] = None,
     json: options.Json = False,
 ) -> None:
     """Change the metadata of a document; its text and vector stay."""
-    changes = {key: _value(value) for key, value in (_assignment(pair, "--set") for pair in set_ or [])}
+    changes = {key: _value(value) for key, value in (_assignment(pair, "--set") for pair in set or [])}
     if not changes and not remove:
         raise InvalidInput("nothing to change", field="--set", expected="--set KEY=VALUE or --remove KEY")
     with place.collection(target, write=True) as collection:
