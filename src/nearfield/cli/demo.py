@@ -64,7 +64,7 @@ def sample() -> Any:
 
 
 def demo(
-    directory: Annotated[Path, typer.Option("--dir", help="Where to keep the demo's database.")] = Path("demo-data"),
+    dir: Annotated[Path, typer.Option("--dir", help="Where to keep the demo's database.")] = Path("demo-data"),
     embedder: Annotated[str, typer.Option(help="The model; see create.")] = "minilm",
     json: options.Json = False,
 ) -> None:
@@ -73,8 +73,8 @@ def demo(
 
     say: Callable[[str], None] = (lambda text: None) if json else show.line
     say("A reverse dictionary: 12,000 entries of WordNet 3.0 (Princeton University; licence beside the sample).")
-    say(f"Database: {directory}, collection {COLLECTION}, embedder {embedder}\n")
-    with nearfield.open(directory) as db:
+    say(f"Database: {dir}, collection {COLLECTION}, embedder {embedder}\n")
+    with nearfield.open(dir) as db:
         words = db.get_or_create(COLLECTION, embedder=embedder, index=nearfield.Hnsw())
         counts, seconds = fill(words)
         if counts.written:
@@ -94,7 +94,7 @@ def demo(
         return
     show.line("\nSummary")
     show.pairs({f"  {name}": value for name, value in summary.items()})
-    show.line(f"\nAsk your own:  nearfield search {directory}/{COLLECTION} 'a bird that cannot fly'")
+    show.line(f"\nAsk your own:  nearfield search {dir}/{COLLECTION} 'a bird that cannot fly'")
 
 
 def fill(words: Collection) -> tuple[adding.Counts, float]:
