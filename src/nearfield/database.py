@@ -66,7 +66,6 @@ class Database:
         try:
             if not read_only and not (path / layout.DATABASE).exists():
                 Names.create(path)
-                files.sync_directory(path)
             if not (path / layout.DATABASE).exists():
                 raise NotFound(f"there is no database in {path}", field="path", received=str(path))
             self._names = Names(path, read_only=read_only)
@@ -308,7 +307,7 @@ def _make(path: Path) -> None:
         raise InvalidInput("not a directory", field="path", expected="a directory", received=str(path))
     if path.is_dir() and not (path / layout.DATABASE).exists():
         strange = sorted(f.name for f in path.iterdir() if f.name not in (layout.LOCK, layout.COLLECTIONS))
-        strange = [name for name in strange if not name.startswith(layout.DATABASE)]
+        strange = [name for name in strange if not name.startswith((layout.DATABASE, layout.TEMPORARY))]
         if strange:
             raise InvalidInput(
                 "the directory is not a database and not empty",
@@ -316,12 +315,13 @@ def _make(path: Path) -> None:
                 expected="an empty or new directory, or one made by nearfield",
                 received=f"{path} with {', '.join(strange[:3])}",
             )
-    with files.storage_errors(path):
-        path.mkdir(parents=True, exist_ok=True)
+    missing = [place for place in (path, *path.parents) if not place.exists()]
+    for place in reversed(missing):
+        files.make_directory(place)
+        files.sync_directory(place.parent)
     if not (path / layout.COLLECTIONS).exists():
         files.make_directory(path / layout.COLLECTIONS)
         files.sync_directory(path)
-        files.sync_directory(path.parent)
 
 
 def _settings(embedder: Any, dim: Any, metric: Any, index: Any, recall: Any, fields: Mapping[str, str] | None) -> Settings:

@@ -96,7 +96,7 @@ def read(collection: nf.Collection) -> State:
         number = int((document.text or "").rsplit(" ", 1)[1])
         assert document.text == text_of(document.id, number)
         assert document.metadata["group"] == number % 10
-        assert np.array_equal(document.vector, vector_of(document.id, number)), document.id
+        assert np.allclose(document.vector, vector_of(document.id, number), rtol=1e-5, atol=1e-6), document.id
         state[document.id] = number
     assert len(state) == len(collection)
     return state

@@ -12,8 +12,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from nearfield.engine.local import LocalEngine
-from nearfield.engine.snapshot import SegmentView
+from nearfield.engine.snapshot import SegmentView, Snapshot
 from nearfield.store import catalog, files, layout, sqlite
+
+_TRIES = 10
 
 
 @dataclass(slots=True)
@@ -43,10 +45,19 @@ class Report:
 
 
 def check(engine: LocalEngine) -> Report:
-    """Checks a collection whole, on one snapshot."""
+    """Checks a collection whole, on one snapshot; on a newer one if a merge took files away meanwhile."""
+    for _ in range(_TRIES):
+        seen = engine.snapshot
+        report = _check(engine, seen)
+        engine.refresh()
+        if report.ok or [v.segment.number for v in engine.snapshot.segments] == [v.segment.number for v in seen.segments]:
+            break
+    return report
+
+
+def _check(engine: LocalEngine, snapshot: Snapshot) -> Report:
     engine.check_open()
     report = Report()
-    snapshot = engine.snapshot
     connection = sqlite.connect(engine.directory / layout.CATALOG, read_only=True)
     try:
         with sqlite.errors(engine.directory / layout.CATALOG):
@@ -66,7 +77,7 @@ def check(engine: LocalEngine) -> Report:
         report.problems.append(f"the index of segment {number} could not be opened: {reason}")
     for view in snapshot.segments:
         _segment(view, dead[view.segment.number], report)
-    _live_once(engine, report)
+    _live_once(snapshot, report)
     return report
 
 
@@ -96,10 +107,9 @@ def _segment(view: SegmentView, dead: list[int], report: Report) -> None:
                 report.problems.append(f"{path} is not what was written")
 
 
-def _live_once(engine: LocalEngine, report: Report) -> None:
+def _live_once(snapshot: Snapshot, report: Report) -> None:
     """Every live id lives once and is found by its hash."""
     seen: set[str] = set()
-    snapshot = engine.snapshot
     for view in snapshot.segments:
         if view.segment.check(full=False):
             continue

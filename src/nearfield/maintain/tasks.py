@@ -88,7 +88,7 @@ def build(engine: LocalEngine, action: Build, cancelled: threading.Event, progre
         return
     aside = view.segment.directory / f"{layout.TEMPORARY}{uuid.uuid4().hex}"
     _need(engine, kind.nbytes(len(view.segment), engine.dim))
-    aside.mkdir()
+    files.make_directory(aside)
     try:
         record = _build_aside(engine, view, kind, reason, aside, cancelled, progress)
         opened = opening.open_index_of(view.segment, record, engine.settings)
@@ -129,8 +129,8 @@ def _build_aside(
     records = {}
     for made, name in ((built.index, layout.index(number)), (built.order, layout.order(number))):
         if made is not None:
+            records[name] = FileRecord(*files.adopt(aside / made))
             files.rename(aside / made, segment.directory / name)
-            records[name] = FileRecord(*files.adopt(segment.directory / name))
     files.sync_directory(segment.directory)
     return IndexRecord(segment.number, number, encode_kind(kind), built.curve.to_dict(), records, built.seconds, reason)
 

@@ -10,7 +10,7 @@ import threading
 from pathlib import Path
 
 from nearfield.core.errors import AlreadyExists, Corrupt, InvalidInput, NotFound
-from nearfield.store import layout, sqlite
+from nearfield.store import files, layout, sqlite
 
 _SCHEMA = """
 CREATE TABLE format (version INTEGER NOT NULL, next_collection INTEGER NOT NULL);
@@ -44,14 +44,19 @@ class Names:
 
     @staticmethod
     def create(root: Path) -> None:
-        """Makes a new database file in an existing directory; the directory is the caller's to sync."""
-        connection = sqlite.connect(root / layout.DATABASE, create=True)
+        """Makes a new database file in an existing directory; it appears under its name only when it is whole."""
+        aside = root / f"{layout.TEMPORARY}{layout.DATABASE}"
+        for left in root.glob(f"{aside.name}*"):
+            files.remove(left)
+        connection = sqlite.connect(aside, create=True)
         try:
-            with sqlite.errors(root / layout.DATABASE), connection:
+            with sqlite.errors(aside), connection:
                 connection.execute(_SCHEMA)
                 connection.execute("INSERT INTO format VALUES (?, 1)", (layout.FORMAT,))
         finally:
             connection.close()
+        files.rename(aside, root / layout.DATABASE)
+        files.sync_directory(root)
 
     def all(self) -> tuple[dict[str, int], dict[str, int]]:
         """(names, aliases), each to a collection number, in the order of the names."""

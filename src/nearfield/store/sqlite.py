@@ -44,6 +44,8 @@ def connect(path: Path, *, read_only: bool = False, create: bool = False) -> Con
     with errors(path):
         connection = apsw.Connection(str(path), flags=flags, vfs=vfs)
         connection.set_busy_timeout(10_000)
+        if vfs is not None:
+            connection.pragma("locking_mode", "EXCLUSIVE")  # a VFS written in Python has no shared memory
         if not read_only:
             connection.pragma("journal_mode", "wal")
             connection.pragma("synchronous", "FULL")
