@@ -75,20 +75,20 @@ def _check(engine: LocalEngine, snapshot: Snapshot) -> Report:
     report.files += 1
     for number, reason in engine.damaged.items():
         report.problems.append(f"the index of segment {number} could not be opened: {reason}")
-    for view in snapshot.segments:
-        _segment(view, dead[view.segment.number], report)
-    _live_once(snapshot, report)
+    sound = [view for view in snapshot.segments if _segment(view, dead[view.segment.number], report)]
+    _live_once(snapshot, sound, report)
     return report
 
 
-def _segment(view: SegmentView, dead: list[int], report: Report) -> None:
+def _segment(view: SegmentView, dead: list[int], report: Report) -> bool:
+    """Checks one segment; returns whether its files are what was written."""
     segment = view.segment
     where = f"segment {segment.number}"
     report.files += len(segment.record.files)
     problems = segment.check(full=True)
     report.problems += problems
     if problems:
-        return
+        return False
     if len(segment.rows) > 1 and not bool((np.diff(segment.rows) > 0).all()):
         report.problems.append(f"{where}: row numbers do not ascend")
     if len(segment.positions_of_rows(dead)) != len(dead):
@@ -105,14 +105,13 @@ def _segment(view: SegmentView, dead: list[int], report: Report) -> None:
             report.files += 1
             if not path.exists() or path.stat().st_size != record.size or files.sha256(path) != record.sha256:
                 report.problems.append(f"{path} is not what was written")
+    return True
 
 
-def _live_once(snapshot: Snapshot, report: Report) -> None:
+def _live_once(snapshot: Snapshot, sound: list[SegmentView], report: Report) -> None:
     """Every live id lives once and is found by its hash."""
     seen: set[str] = set()
-    for view in snapshot.segments:
-        if view.segment.check(full=False):
-            continue
+    for view in sound:
         positions = np.flatnonzero(view.live_mask())
         for start in range(0, len(positions), 10_000):
             some = positions[start : start + 10_000]
