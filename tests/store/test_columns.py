@@ -1,14 +1,17 @@
 """Columns give the reference evaluator's answer for any metadata and filter."""
 
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nearfield.core import filters, matching
-from nearfield.store import metadata
+from nearfield.store import column, metadata
 from nearfield.store.columns import Columns
 
 SCALARS = st.one_of(
@@ -17,7 +20,9 @@ SCALARS = st.one_of(
     st.integers(-3, 3),
     st.sampled_from([2**53, 2**53 + 1, -(2**63), 2**63 - 1, 2**63, 2**70, -(2**80), 10**400]),
     st.sampled_from([0.5, -1.5, 2.0, float(2**53), 1e300, -0.0, 9.223372036854775807e18]),
-    st.sampled_from(["", "a", "ab", "b", "中文", "2026-01-31T09:30:00Z", "2026-01-31T10:30:00+01:00", "not a day"]),
+    st.sampled_from(
+        ["", "a", "ab", "b", "中文", "2026-01-31T09:30:00Z", "2026-01-31T10:30:00+01:00", "not a day", "9999-12-31T23:59:60z"]
+    ),
 )
 VALUES = st.one_of(SCALARS, st.lists(SCALARS, max_size=3), st.lists(st.lists(SCALARS, max_size=2), max_size=2))
 NAMES = st.sampled_from(["a", "b", "day"])
@@ -36,7 +41,7 @@ LEAVES = st.one_of(
     st.builds(
         lambda op, v: {"day": {op: v}},
         st.sampled_from(["$eq", "$gt", "$gte", "$lt", "$lte", "$ne"]),
-        st.sampled_from(["2026-01-31T09:30:00Z", "2026-02-01T00:00:00.5-05:00"]),
+        st.sampled_from(["2026-01-31T09:30:00Z", "2026-02-01T00:00:00.5-05:00", "9999-12-31T00:00:00Z"]),
     ),
     st.builds(lambda v: {"day": {"$in": v}}, st.lists(st.sampled_from(["2026-01-31T09:30:00Z", None]), max_size=2)),
 )
@@ -55,6 +60,14 @@ def reference(rows: list, condition: filters.Filter) -> list[bool]:
     return [matching.matches(condition, row) for row in rows]
 
 
+@pytest.fixture(params=[2, column.SPARSE], autouse=True, scope="module")
+def sparse(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Few rows, with and without columns that keep only the entries that are there."""
+    before, column.SPARSE = column.SPARSE, request.param
+    yield
+    column.SPARSE = before
+
+
 @settings(max_examples=400, deadline=None)
 @given(ROWS, FILTERS)
 def test_mask_is_the_reference(rows: list, value: dict) -> None:
@@ -65,8 +78,6 @@ def test_mask_is_the_reference(rows: list, value: dict) -> None:
 @settings(max_examples=150, deadline=None)
 @given(ROWS, ROWS, FILTERS, st.randoms(use_true_random=False))
 def test_gathered_and_stored_columns_give_the_same(rows: list, more: list, value: dict, random) -> None:
-    import tempfile
-
     condition = filters.parse(value, {"day": "timestamp"})
     some, others = ([i for i in range(len(r)) if random.random() < 0.6] for r in (rows, more))
     gathered = Columns.gather(

@@ -9,8 +9,10 @@ import datetime
 import difflib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
 
 from nearfield.core.errors import FilterError
 
@@ -18,6 +20,17 @@ MAX_DEPTH = 32
 MAX_VALUES = 100_000
 Path = tuple[str, ...]
 Scalar = None | bool | int | float | str
+
+
+def kind(value: Any) -> str:
+    """The types that compare with each other: null, bool, number, string; all else is "other". Bool is not a number."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "bool"
+    if isinstance(value, (int, float)):
+        return "number"
+    return "string" if isinstance(value, str) else "other"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +45,15 @@ class Compare:
 
 @dataclass(frozen=True, slots=True)
 class In:
-    """`path` equals one of `values`."""
+    """`path` equals one of `values`. `typed`: the values as a set, each with its kind, so that True is not 1."""
 
     path: Path
     values: tuple[Scalar, ...]
     instant: bool = False
+    typed: frozenset[tuple[str, Scalar]] = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "typed", frozenset((kind(value), value) for value in self.values))
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +144,7 @@ class _Parser:
         return And(parts) if key == "$and" else Or(parts)
 
     def _field(self, key: str, condition: Any, depth: int) -> Filter:
-        path = tuple(key.split("."))
+        path = tuple(_text(key, "filter").split("."))
         if not all(path):
             raise FilterError("a path has an empty part", field=key, expected="names joined by single dots")
         if not isinstance(condition, Mapping):
@@ -173,6 +190,8 @@ class _Parser:
         return Compare(path, _ORDER[op], value)
 
     def _in(self, key: str, path: Path, op: str, operand: Any) -> Filter:
+        if hasattr(operand, "tolist"):
+            operand = operand.tolist()
         if not isinstance(operand, (list, tuple, set, frozenset)) or len(operand) > MAX_VALUES:
             raise FilterError(
                 "wrong operand", field=f"{key}: {op}", expected=f"a list of at most {MAX_VALUES:,} values", received=operand
@@ -193,16 +212,29 @@ def _unknown(op: Any, known: Sequence[str], field: str) -> FilterError:
 
 
 def _scalar(key: str, op: str, value: Any) -> Scalar:
-    if hasattr(value, "item") and not isinstance(value, (str, bytes)):
+    if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, float) and value != value:
         raise FilterError("NaN compares with nothing", field=f"{key}: {op}", expected="a number", received="nan")
-    if value is None or isinstance(value, (bool, int, float, str)):
+    if isinstance(value, str):
+        return _text(value, f"{key}: {op}")
+    if value is None or isinstance(value, (bool, int, float)):
         return value
     raise FilterError("wrong operand", field=f"{key}: {op}", expected="a string, number, true, false or null", received=value)
 
 
-_RFC3339 = re.compile(r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?\d*(?:([Zz])|([+-])(\d\d):(\d\d))")
+def _text(value: str, where: str) -> str:
+    """The string, if it is one that UTF-8 can say (no lone surrogates)."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise FilterError("not text", field=ascii(where), expected="valid Unicode", received=ascii(value)) from None
+    return value
+
+
+_RFC3339 = re.compile(
+    r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:\.(\d{1,9})\d*)?(?:([Zz])|([+-])(\d\d):(\d\d))", re.ASCII
+)
 
 
 def instant(text: str) -> int | None:

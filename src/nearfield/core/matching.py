@@ -6,7 +6,7 @@ import operator
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from nearfield.core.filters import And, Compare, Contains, Exists, Filter, In, Not, Or, Path, instant
+from nearfield.core.filters import And, Compare, Contains, Exists, Filter, In, Not, Or, Path, instant, kind
 
 _OPS: dict[str, Callable[[Any, Any], bool]] = {
     "eq": operator.eq,
@@ -44,18 +44,16 @@ def holds(condition: Compare | In | Contains, value: Any) -> bool:
         return any(not isinstance(element, list) and holds(condition, element) for element in value)
     if isinstance(condition, In):
         if condition.instant:
-            return _in_instants(value, condition)
-        return any(_equal(value, wanted) for wanted in condition.values)
+            return (("null", None) if value is None else ("number", _instant(value))) in condition.typed
+        return kind(value) != "other" and (kind(value), value) in condition.typed
     if condition.instant:
-        found = instant(value) if isinstance(value, str) else None
+        found = _instant(value)
         return found is not None and _OPS[condition.op](found, condition.value)
-    return _kind(value) == _kind(condition.value) != "other" and _OPS[condition.op](value, condition.value)
+    return kind(value) == kind(condition.value) and _OPS[condition.op](value, condition.value)
 
 
-def _in_instants(value: Any, condition: In) -> bool:
-    if value is None:
-        return None in condition.values
-    return isinstance(value, str) and instant(value) in [v for v in condition.values if v is not None]
+def _instant(value: Any) -> int | None:
+    return instant(value) if isinstance(value, str) else None
 
 
 def lookup(metadata: Mapping[str, Any], path: Path) -> Any:
@@ -69,15 +67,4 @@ def lookup(metadata: Mapping[str, Any], path: Path) -> Any:
 
 
 def _equal(value: Any, wanted: Any) -> bool:
-    return _kind(value) == _kind(wanted) != "other" and bool(value == wanted)
-
-
-def _kind(value: Any) -> str:
-    """The types that compare with each other: bool is not a number."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "bool"
-    if isinstance(value, (int, float)):
-        return "number"
-    return "string" if isinstance(value, str) else "other"
+    return kind(value) == kind(wanted) and bool(value == wanted)

@@ -1,14 +1,15 @@
 """One metadata path of many documents, split by type: what a filter is evaluated on. Knows no filter.
 
 Entry i has a kind and, by kind, a value: ints and bools in `ints`, floats in `floats`, strings as codes into a dictionary,
-lists as a stretch of a child column. An integer beyond 64 bits is kept aside as JSON ("odd"). All arrays are plain, so that
-a file of them can be memory-mapped.
+lists as a stretch of a child column. An integer beyond 64 bits is kept aside as JSON ("odd"). A path that few documents have
+holds entries for those alone (`at`), so that a million rare paths cost what they hold. All arrays are plain, so that a file
+of them can be memory-mapped.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
@@ -17,6 +18,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 MISSING, NULL, BOOL, INT, FLOAT, STRING, LIST, OBJECT, ODD = range(9)
+SPARSE = 16
+"""A column keeps entries only for the documents that have its path if at most one in so many does."""
 Array = npt.NDArray[Any]
 
 
@@ -25,6 +28,7 @@ class Column:
     """n entries of one path; an array that no entry needs is None.
 
     Attributes:
+        at: int64 (n,), ascending: the document of each entry; None where entry i is document i.
         kinds: uint8 (n,).
         ints: int64 (n,): integers, and bools as 0 and 1.
         floats: float64 (n,).
@@ -32,7 +36,9 @@ class Column:
         words: the distinct strings, as an Arrow large_string array.
         starts: int64 (n + 1,): entry i's elements are starts[i] to starts[i + 1] of `child`.
         child: the elements of all lists.
-        odd: (int64 (m,) entries, ascending; their values as JSON, Arrow large_string).
+        odd_at: int64 (m,), ascending: the entries kept aside.
+        odd: their values as JSON, an Arrow large_string array.
+        memo: what evaluation works out once and keeps, such as the instants of `words`.
     """
 
     kinds: Array
@@ -44,6 +50,8 @@ class Column:
     child: Column | None = None
     odd_at: Array | None = None
     odd: pa.LargeStringArray | None = None
+    at: Array | None = None
+    memo: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     def __len__(self) -> int:
         return len(self.kinds)
@@ -65,13 +73,20 @@ def kind_of(value: Any) -> int:
 
 
 def build(n: int, at: Sequence[int], values: Sequence[Any]) -> Column:
-    """A column of `n` entries of which those `at` (ascending) hold `values`; the others are missing."""
+    """A column of `n` documents of which those `at` (ascending) hold `values`; the others are missing."""
     where = np.asarray(at, dtype=np.int64)
+    if len(at) * SPARSE < n:
+        return replace(build(len(at), range(len(at)), values), at=where)
     found = np.fromiter((kind_of(v) for v in values), np.uint8, len(values))
     kinds = np.zeros(n, np.uint8)
     kinds[where] = found
+    present = set(found.tolist())
 
     def chosen(*wanted: int) -> tuple[Array, list[Any]]:
+        if present.isdisjoint(wanted):
+            return where[:0], []
+        if present.issubset(wanted):
+            return where, list(values)
         mask = np.isin(found, wanted)
         return where[mask], [v for v, keep in zip(values, mask.tolist(), strict=True) if keep]
 
@@ -104,7 +119,7 @@ def build(n: int, at: Sequence[int], values: Sequence[Any]) -> Column:
 
 
 def from_arrow(values: pa.Array) -> Column:
-    """A column of a flat Arrow array (see metadata.is_flat), nulls missing, without touching entries one by one."""
+    """A column of a flat Arrow array (see tables.is_flat), nulls missing, without touching entries one by one."""
     n = len(values)
     valid = np.asarray(values.is_valid().to_numpy(zero_copy_only=False))
     if pa.types.is_null(values.type):
@@ -113,17 +128,75 @@ def from_arrow(values: pa.Array) -> Column:
         ints = values.fill_null(False).cast(pa.int8()).to_numpy(zero_copy_only=False).astype(np.int64)
         return Column(np.where(valid, BOOL, MISSING).astype(np.uint8), ints=ints)
     if pa.types.is_integer(values.type):
-        ints = values.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
+        ints = values.fill_null(0).to_numpy(zero_copy_only=False)
         return Column(np.where(valid, INT, MISSING).astype(np.uint8), ints=ints)
     if pa.types.is_floating(values.type):
-        floats = values.cast(pa.float64()).fill_null(0.0).to_numpy(zero_copy_only=False)
+        floats = values.fill_null(0.0).to_numpy(zero_copy_only=False)
         return Column(np.where(valid, FLOAT, MISSING).astype(np.uint8), floats=floats)
-    encoded = values.cast(pa.large_string()).dictionary_encode()
+    encoded = values.dictionary_encode()
     codes = encoded.indices.fill_null(0).to_numpy(zero_copy_only=False).astype(np.int32)
     return Column(np.where(valid, STRING, MISSING).astype(np.uint8), codes=codes, words=encoded.dictionary)
 
 
-def take(column: Column, positions: Array) -> Column:
+def gather(parts: Sequence[tuple[Column | None, Array]]) -> Column | None:
+    """The documents at the positions of each part, one part after the other; None if no document has the path.
+
+    A part without a column has the path nowhere.
+    """
+    pieces, rows, total = [], [], 0
+    for column, positions in parts:
+        if column is not None and column.at is None:
+            pieces.append(_take(column, positions))
+            rows.append(np.arange(total, total + len(positions)))
+        elif column is not None and len(column):
+            entries, hit = _find(column.at, positions)
+            pieces.append(_take(column, entries))
+            rows.append(hit + total)
+        total += len(positions)
+    if not pieces:
+        return None
+    whole, at = _concatenate(pieces), np.concatenate(rows).astype(np.int64)
+    there = np.flatnonzero(whole.kinds)
+    if not len(there):
+        return None
+    if len(there) * SPARSE < total:
+        return replace(_concatenate([_take(whole, there)]), at=at[there])
+    return whole if len(whole) == total else _spread(whole, at, total)
+
+
+def _find(sorted_values: Any, wanted: Array) -> tuple[Array, Array]:
+    """Where `wanted` occurs in ascending values: (its places there, the places in `wanted` that occur)."""
+    found = np.minimum(np.searchsorted(sorted_values, wanted), len(sorted_values) - 1)
+    hit = np.flatnonzero(sorted_values[found] == wanted)
+    return found[hit], hit
+
+
+def _spread(column: Column, at: Array, n: int) -> Column:
+    """A column of `n` entries, those `at` being the given ones and the others missing."""
+
+    def spread(values: Array) -> Array:
+        out = np.zeros(n, values.dtype)
+        out[at] = values
+        return out
+
+    starts = None
+    if column.starts is not None:
+        starts = np.concatenate([[0], np.cumsum(spread(np.diff(column.starts)))]).astype(np.int64)
+    odd_at = None if column.odd_at is None else at[column.odd_at]
+    return Column(
+        spread(column.kinds),
+        None if column.ints is None else spread(column.ints),
+        None if column.floats is None else spread(column.floats),
+        None if column.codes is None else spread(column.codes),
+        column.words,
+        starts,
+        column.child,
+        odd_at,
+        column.odd,
+    )
+
+
+def _take(column: Column, positions: Array) -> Column:
     """The entries at `positions`, in that order."""
     starts = child = odd_at = odd = None
     if column.starts is not None and column.child is not None:
@@ -131,12 +204,11 @@ def take(column: Column, positions: Array) -> Column:
         lengths = column.starts[1:][positions] - first
         starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
         inside = np.arange(starts[-1]) - np.repeat(starts[:-1], lengths) + np.repeat(first, lengths)
-        child = take(column.child, inside)
+        child = _take(column.child, inside)
     if column.odd_at is not None and column.odd is not None:
-        found = np.minimum(np.searchsorted(column.odd_at, positions), len(column.odd_at) - 1)
-        hit = np.flatnonzero(column.odd_at[found] == positions)
+        found, hit = _find(column.odd_at, positions)
         if len(hit):
-            odd_at, odd = hit, column.odd.take(pa.array(found[hit]))
+            odd_at, odd = hit, column.odd.take(pa.array(found))
     return Column(
         column.kinds[positions],
         None if column.ints is None else column.ints[positions],
@@ -150,7 +222,7 @@ def take(column: Column, positions: Array) -> Column:
     )
 
 
-def concatenate(parts: Sequence[Column]) -> Column:
+def _concatenate(parts: Sequence[Column]) -> Column:
     """The entries of all parts, one after the other; unused strings are let go."""
     sizes = [len(p) for p in parts]
     offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
@@ -162,7 +234,7 @@ def concatenate(parts: Sequence[Column]) -> Column:
     if any(p.child is not None for p in parts):
         lengths = [np.zeros(len(p), np.int64) if p.starts is None else np.diff(p.starts) for p in parts]
         starts = np.concatenate([[0], np.cumsum(np.concatenate(lengths))]).astype(np.int64)
-        child = concatenate([p.child for p in parts if p.child is not None])
+        child = _concatenate([p.child for p in parts if p.child is not None])
     kept = [(p, o) for p, o in zip(parts, offsets.tolist(), strict=False) if p.odd_at is not None]
     if kept:
         odd_at = np.concatenate([p.odd_at + o for p, o in kept if p.odd_at is not None])

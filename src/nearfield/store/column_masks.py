@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -17,6 +18,11 @@ from nearfield.store.column import BOOL, FLOAT, INT, MISSING, NULL, STRING, Colu
 
 Mask = npt.NDArray[np.bool_]
 _COMPARE = {"eq": np.equal, "gt": np.greater, "gte": np.greater_equal, "lt": np.less, "lte": np.less_equal}
+# RFC 3339 as Arrow reads it, within the years that nanoseconds in 64 bits can say.
+_PLAIN_INSTANT = (
+    r"^(16[89][0-9]|1[7-9][0-9][0-9]|2[01][0-9][0-9]|22[0-5][0-9])-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-5][0-9]"
+    r"(\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"
+)
 _WORDS = {"eq": pc.equal, "gt": pc.greater, "gte": pc.greater_equal, "lt": pc.less, "lte": pc.less_equal}
 
 
@@ -46,7 +52,9 @@ def _scalars(column: Column, leaf: Compare | In) -> Mask:
     else:
         _compare(column, leaf, out)
     if column.odd_at is not None and column.odd is not None:
-        values = [msgspec.json.decode(v) for v in column.odd.to_pylist()]
+        if "odd" not in column.memo:
+            column.memo["odd"] = [msgspec.json.decode(v) for v in column.odd.to_pylist()]
+        values = column.memo["odd"]
         out[column.odd_at] = [holds(leaf, v) for v in values]
     return out
 
@@ -111,13 +119,35 @@ def _strings(column: Column, by_word: Mask | None, out: Mask) -> None:
         out |= (column.kinds == STRING) & by_word[column.codes]
 
 
-def _instants(column: Column, leaf: Compare) -> Mask | None:
+def _instants(column: Column, leaf: Compare | In) -> Mask | None:
+    """Which words are instants that satisfy a leaf; None if there are no words."""
     if column.words is None:
         return None
-    found = [instant(word) for word in column.words.to_pylist()]
-    values = np.array([0 if f is None else f for f in found], dtype=object)
-    valid = np.array([f is not None for f in found], np.bool_)
-    return valid & np.asarray(_COMPARE[leaf.op](values, int(leaf.value or 0)), dtype=np.bool_)
+    if "instants" not in column.memo:
+        column.memo["instants"] = _parsed(column.words)
+    values, valid, others = column.memo["instants"]
+    if isinstance(leaf, Compare):
+        out = valid & _compare_ints(values, leaf.op, int(leaf.value or 0))
+    else:
+        out = valid & _among_ints(values, [v for v in leaf.values if v is not None])
+    for at, value in others.items():
+        out[at] = holds(leaf, value)
+    return np.asarray(out)
+
+
+def _parsed(words: pa.LargeStringArray) -> tuple[npt.NDArray[np.int64], Mask, dict[int, str]]:
+    """Nanoseconds of each word, which of those are meant, and the rare words that only the reference reads, by place."""
+    plain = _to_numpy(pc.match_substring_regex(words, _PLAIN_INSTANT))
+    values = np.zeros(len(words), np.int64)
+    try:
+        parsed = words.filter(pa.array(plain)).cast(pa.timestamp("ns", "UTC"))
+        values[plain] = parsed.cast(pa.int64()).to_numpy(zero_copy_only=False)
+    except pa.ArrowInvalid:
+        plain = np.zeros(len(words), np.bool_)
+    places = np.flatnonzero(~plain)
+    read = words.take(pa.array(places)).to_pylist()
+    others = {at: word for at, word in zip(places.tolist(), read, strict=True) if instant(word) is not None}
+    return values, plain, others
 
 
 def _in(column: Column, leaf: In, out: Mask) -> None:
@@ -125,9 +155,7 @@ def _in(column: Column, leaf: In, out: Mask) -> None:
     if any(v is None for v in values):
         out |= column.kinds == NULL
     if leaf.instant:
-        if column.words is not None:
-            wanted = {v for v in values if v is not None}
-            _strings(column, np.array([instant(w) in wanted for w in column.words.to_pylist()], np.bool_), out)
+        _strings(column, _instants(column, leaf), out)
         return
     words = [v for v in values if isinstance(v, str)]
     if words and column.words is not None:
@@ -138,11 +166,16 @@ def _in(column: Column, leaf: In, out: Mask) -> None:
     if not numbers:
         return
     if column.ints is not None:
-        whole = [int(v) for v in numbers if math.isfinite(v) and v == math.floor(v) and -(1 << 63) <= v < 1 << 63]
-        out |= (column.kinds == INT) & np.isin(column.ints, np.array(whole, np.int64))
+        out |= (column.kinds == INT) & _among_ints(column.ints, numbers)
     if column.floats is not None:
         exact = [float(v) for v in numbers if _is_float(v)]
         out |= (column.kinds == FLOAT) & np.isin(column.floats, np.array(exact, np.float64))
+
+
+def _among_ints(ints: npt.NDArray[np.int64], numbers: Iterable[Any]) -> Mask:
+    """int64 in a set of any numbers, exactly."""
+    whole = [int(v) for v in numbers if -(1 << 63) <= v < 1 << 63 and v == int(v)]
+    return np.isin(ints, np.array(whole, np.int64))
 
 
 def _is_float(value: Any) -> bool:

@@ -19,13 +19,12 @@ import pyarrow as pa
 from nearfield.core.errors import Corrupt
 from nearfield.core.filters import And, Filter, Not, Or
 from nearfield.store import column as columnar
-from nearfield.store import column_masks, metadata
+from nearfield.store import column_masks, tables
 from nearfield.store.column import Column
 
 MAGIC = b"NFCOLS01"
 Mask = npt.NDArray[np.bool_]
-_PATHS = ("kinds", "ints", "floats", "codes", "starts", "odd_at")
-_TYPES = {"kinds": "u1", "ints": "<i8", "floats": "<f8", "codes": "<i4", "starts": "<i8", "odd_at": "<i8"}
+_TYPES = {"at": "<i8", "kinds": "u1", "ints": "<i8", "floats": "<f8", "codes": "<i4", "starts": "<i8", "odd_at": "<i8"}
 
 
 class Columns:
@@ -70,10 +69,11 @@ class Columns:
     @classmethod
     def from_table(cls, table: pa.Table) -> Columns:
         """Columns of a table, nulls missing; flat columns without touching rows one by one."""
-        if not metadata.is_flat(table):
-            return cls.build(metadata.rows(table))
-        arrays = {name: table.column(name).combine_chunks() for name in table.column_names}
-        return cls.of(len(table), {(name,): columnar.from_arrow(_whole(a)) for name, a in arrays.items()})
+        table = tables.flat(table)
+        if not tables.is_flat(table):
+            return cls.build(tables.rows(table))
+        arrays = {name: pa.concat_arrays(table.column(name).chunks) for name in table.column_names}
+        return cls.of(len(table), {(name,): columnar.from_arrow(a) for name, a in arrays.items()})
 
     @classmethod
     def gather(cls, parts: Sequence[tuple[Columns, npt.NDArray[np.int64]]]) -> Columns:
@@ -81,15 +81,8 @@ class Columns:
         total = sum(len(positions) for _, positions in parts)
         columns = {}
         for path in sorted({path for part, _ in parts for path in part.paths}):
-            pieces = []
-            for part, positions in parts:
-                column = part.column(path)
-                if column is None:
-                    pieces.append(Column(np.zeros(len(positions), np.uint8)))
-                else:
-                    pieces.append(columnar.take(column, positions))
-            whole = columnar.concatenate(pieces)
-            if whole.kinds.any():
+            whole = columnar.gather([(part.column(path), positions) for part, positions in parts])
+            if whole is not None:
                 columns[path] = whole
         return cls.of(total, columns)
 
@@ -108,7 +101,14 @@ class Columns:
         if isinstance(condition, Not):
             return ~self.mask(condition.part)
         column = self.column(condition.path)
-        return np.zeros(self._n, np.bool_) if column is None else column_masks.mask(column, condition)
+        if column is None:
+            return np.zeros(self._n, np.bool_)
+        found = column_masks.mask(column, condition)
+        if column.at is None:
+            return found
+        out = np.zeros(self._n, np.bool_)
+        out[column.at] = found
+        return out
 
     def to_bytes(self) -> bytes:
         """The file's bytes."""
@@ -125,22 +125,20 @@ class Columns:
     @classmethod
     def open(cls, path: Path) -> Columns:
         """Maps a file; each column is read when first used. Raises Corrupt if it is not one."""
-        with open(path, "rb") as file:
-            data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
         try:
+            with open(path, "rb") as file:
+                data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
             if bytes(data[:8]) != MAGIC:
                 raise ValueError("wrong magic")
             size = int.from_bytes(data[8:16], "little")
             header = msgspec.json.decode(data[16 : 16 + size])
             base = 16 + size + -(16 + size) % 64
+            for entry in header["columns"]:
+                _check(entry, len(data) - base)
             loaders = {tuple(entry["path"]): _loader(data[base:], entry) for entry in header["columns"]}
             return cls(int(header["n"]), loaders)
         except (ValueError, KeyError, TypeError, msgspec.DecodeError) as error:
             raise Corrupt(f"{path} is damaged ({error}); run: nearfield repair") from error
-
-
-def _whole(values: Any) -> pa.Array:
-    return pa.concat_arrays(values.chunks) if isinstance(values, pa.ChunkedArray) else values
 
 
 def _collect(
@@ -170,7 +168,7 @@ class _Writer:
 
     def add(self, column: Column) -> dict[str, Any]:
         entry: dict[str, Any] = {}
-        for name in _PATHS:
+        for name in _TYPES:
             array = getattr(column, name)
             if array is not None:
                 entry[name] = self.put(np.ascontiguousarray(array, _TYPES[name]).tobytes())
@@ -185,13 +183,23 @@ class _Writer:
         return entry
 
 
+def _check(entry: Mapping[str, Any], size: int) -> None:
+    """Raises ValueError unless every stretch an entry names lies in the file."""
+    stretches = [entry[name] for name in _TYPES if name in entry]
+    stretches += [stretch for name in ("words", "odd") if name in entry for stretch in entry[name]]
+    if not all(start >= 0 and length >= 0 and start + length <= size for start, length in stretches):
+        raise ValueError("it is cut short")
+    if "child" in entry:
+        _check(entry["child"], size)
+
+
 def _loader(data: memoryview, entry: Mapping[str, Any]) -> Callable[[], Column]:
     return lambda: _read(data, entry)
 
 
 def _read(data: memoryview, entry: Mapping[str, Any]) -> Column:
-    arrays = {}
-    for name in _PATHS:
+    arrays: dict[str, Any] = {}
+    for name in _TYPES:
         if name in entry:
             start, size = entry[name]
             arrays[name] = np.frombuffer(data[start : start + size], _TYPES[name])

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from nearfield.core.errors import InvalidInput
+from nearfield.store import tables
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 32
@@ -37,13 +38,13 @@ def encode(values: Any) -> bytes:
             f"not JSON: {error}", field="metadata", expected="strings, numbers, booleans, null, lists and objects"
         ) from None
     if len(out) > MAX_BYTES:
-        raise InvalidInput(
-            "the metadata is too large",
-            field="metadata",
-            expected=f"at most {MAX_BYTES:,} bytes of JSON",
-            received=f"{len(out):,} bytes",
-        )
+        raise _too_large(len(out))
     return out
+
+
+def _too_large(size: int) -> InvalidInput:
+    expected = f"at most {MAX_BYTES:,} bytes of JSON"
+    return InvalidInput("the metadata is too large", field="metadata", expected=expected, received=f"{size:,} bytes")
 
 
 def _key(key: Any, where: str) -> str:
@@ -119,46 +120,22 @@ def _table(columns: Mapping[str, Any]) -> pa.Table:
         ) from None
 
 
-def is_flat(table: pa.Table) -> bool:
-    """Whether every column is of a type that is encoded without touching rows one by one."""
-    return all(_flat(field.type) for field in table.schema)
-
-
-def _flat(kind: pa.DataType) -> bool:
-    if pa.types.is_uint64(kind):
-        return False
-    return bool(
-        pa.types.is_integer(kind)
-        or pa.types.is_float64(kind)
-        or pa.types.is_float32(kind)
-        or pa.types.is_boolean(kind)
-        or pa.types.is_string(kind)
-        or pa.types.is_large_string(kind)
-        or pa.types.is_null(kind)
-    )
-
-
-def rows(table: pa.Table) -> list[dict[str, Any]]:
-    """A table as dicts, nulls left out; for columns that are not flat."""
-    plain = [{k: _plain(v) for k, v in row.items() if v is not None} for row in table.to_pylist()]
-    return plain
-
-
-def _plain(value: Any) -> Any:
-    return value.isoformat() if hasattr(value, "isoformat") else value
-
-
 def encode_table(table: pa.Table) -> pa.Array:
     """JSON objects of a table's rows (large_binary, n), nulls left out; flat columns without touching rows one by one.
 
     Raises:
-        InvalidInput: NaN or an infinity, or values JSON cannot say.
+        InvalidInput: NaN or an infinity, values JSON cannot say, or a row of more than 1 MiB.
     """
-    if not is_flat(table) or not table.num_columns:
-        return pa.array([encode(row) for row in rows(table)], pa.large_binary())
+    table = tables.flat(table)
+    if not tables.is_flat(table) or not table.num_columns:
+        return pa.array([encode(row) for row in tables.rows(table)], pa.large_binary())
     pieces = [_pieces(name, table.column(name)) for name in table.column_names]
     whole = _join(_text("{"), *pieces, _text("}"))
-    return pc.replace_substring(whole, "{,", "{", max_replacements=1).cast(pa.large_binary())
+    out = pc.replace_substring(whole, "{,", "{", max_replacements=1).cast(pa.large_binary())
+    longest = pc.max(pc.binary_length(out)).as_py()
+    if longest is not None and longest > MAX_BYTES:
+        raise _too_large(longest)
+    return out
 
 
 def _join(*parts: Any) -> pa.Array:
@@ -174,20 +151,20 @@ def _text(value: str) -> pa.Scalar:
 def _pieces(name: str, column: pa.ChunkedArray) -> pa.Array:
     """`,"name":value` for each row, empty where null."""
     label = "," + _encoder.encode(name).decode() + ":"
-    values = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    values = pa.concat_arrays(column.chunks)
     kind = values.type
     if pa.types.is_null(kind):
         return pa.array([""] * len(values), pa.large_string())
     if pa.types.is_floating(kind):
         if not pc.all(pc.is_finite(values), min_count=0).as_py():
             raise InvalidInput("JSON has no NaN or infinity; use null", field=f"metadata.{name}", expected="finite numbers")
-        text = values.cast(pa.float64()).cast(pa.large_string())
+        text = values.cast(pa.large_string())
         whole = pc.invert(pc.match_substring_regex(text, "[.eEn]"))
         text = pc.if_else(whole, _join(text, _text(".0")), text)
     elif pa.types.is_integer(kind) or pa.types.is_boolean(kind):
         text = values.cast(pa.large_string())
     else:
-        text = _quoted(values.cast(pa.large_string()))
+        text = _quoted(values)
     return pc.fill_null(_join(_text(label), text), "")
 
 
