@@ -25,7 +25,7 @@ from nearfield.engine.search import Request
 from nearfield.engine.snapshot import Delta, OpenIndex, SegmentView, Snapshot
 from nearfield.engine.writes import Records
 from nearfield.store import catalog, files, layout, sqlite
-from nearfield.store.catalog import Counters, Settings
+from nearfield.store.catalog import Settings
 from nearfield.store.segment import Segment
 
 PENDING_ROWS = 50_000
@@ -324,5 +324,4 @@ def _in_segments(snapshot: Snapshot, document_id: str, vectors: bool) -> Documen
 
 
 def _write_counters(connection: sqlite.Connection, next_row: int, commit: int) -> None:
-    now = catalog.counters(connection)
-    catalog.write_counters(connection, Counters(next_row, now.next_segment, now.next_index, commit))
+    catalog.write_commit(connection, next_row, commit)

@@ -124,7 +124,8 @@ def _search_segment(
 
 def _point(view: SegmentView, allowed: int, n: int, k: int, request: Request) -> Point | None:
     """The measured effort to use, or None where an exact scan of what is allowed is the better way."""
-    if view.index is None or allowed <= FEW or (request.condition is not None and allowed * 10 <= n):
+    few = allowed <= FEW or allowed * 10 <= n
+    if view.index is None or (request.condition is not None and few):
         return None
     return view.index.point_for(request.recall, k)
 

@@ -13,18 +13,20 @@ FAN = 4
 SMALLEST_TIER = 20_000
 """Segments up to this many live rows are of one size to the policy, and get no index: an exact scan is quick."""
 MAX_ROWS = 10_000_000
+LEAST_INDEXED = 1000
+"""Live rows from which a kind that the user chose is built: below, its recall could not be measured."""
 DEAD_SHARE = 0.3
 """Share of dead rows from which a segment is rewritten."""
 
 
 @dataclass(frozen=True, slots=True)
 class SegmentStats:
-    """One segment in numbers: `live` of `rows` are alive; `indexed`: it has an index of the wanted kind."""
+    """One segment in numbers: `live` of `rows` are alive; `wanting`: it should have an index and has none."""
 
     number: int
     rows: int
     live: int
-    indexed: bool
+    wanting: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,4 +117,4 @@ def _tiers(segments: Sequence[SegmentStats]) -> list[Merge]:
 
 
 def _builds(segments: Sequence[SegmentStats]) -> list[Build]:
-    return [Build(s.number) for s in segments if s.live > SMALLEST_TIER and not s.indexed]
+    return [Build(s.number) for s in segments if s.wanting]

@@ -55,11 +55,14 @@ class Maintainer:
         engine, snapshot = self._engine, self._engine.snapshot
         segments = []
         for view in snapshot.segments:
-            indexed = view.index is not None
-            if not indexed and len(view) > policy.SMALLEST_TIER:
-                indexed = tasks.wanted_kind(engine, len(view))[0] is None
-            segments.append(SegmentStats(view.segment.number, len(view.segment), len(view), indexed))
+            wanting = view.index is None and len(view) > self._least() and tasks.wanted_kind(engine, len(view))[0] is not None
+            segments.append(SegmentStats(view.segment.number, len(view.segment), len(view), wanting))
         return Stats(len(snapshot.pending), snapshot.pending.nbytes, tuple(segments), engine.loading > 0)
+
+    def _least(self) -> int:
+        """Live rows above which a segment may have an index: fewer where the user chose the kind."""
+        chosen = self._engine.settings.index is not None
+        return min(policy.SMALLEST_TIER, policy.LEAST_INDEXED) if chosen else policy.SMALLEST_TIER
 
     def _run(self) -> None:
         pause = 1.0
@@ -123,7 +126,7 @@ class Maintainer:
         engine.write_settings(msgspec.structs.replace(engine.settings, index=chosen))
         with self._busy:
             for view in engine.snapshot.segments:
-                if len(view) <= policy.SMALLEST_TIER:
+                if len(view) <= self._least():
                     continue
                 if tasks.wanted_kind(engine, len(view))[0] is None:
                     engine.swap_index(view.segment.number, None)

@@ -131,12 +131,9 @@ def counters(connection: sqlite.Connection) -> Counters:
     return Counters(*next(connection.execute("SELECT next_row, next_segment, next_index, committed FROM counters")))
 
 
-def write_counters(connection: sqlite.Connection, value: Counters) -> None:
-    """Replaces the counters."""
-    connection.execute(
-        "UPDATE counters SET next_row = ?, next_segment = ?, next_index = ?, committed = ?",
-        (value.next_row, value.next_segment, value.next_index, value.commit),
-    )
+def write_commit(connection: sqlite.Connection, next_row: int, commit: int) -> None:
+    """Sets what every commit moves: the next row number and the commit's own."""
+    connection.execute("UPDATE counters SET next_row = ?, committed = ?", (next_row, commit))
 
 
 def segments(connection: sqlite.Connection) -> list[SegmentRecord]:

@@ -235,12 +235,14 @@ class Segment:
         problems = []
         for name, expected in self.record.files.items():
             path = self.directory / name
-            if not path.exists():
+            try:
+                size = path.stat().st_size
+                if size != expected.size:
+                    problems.append(f"{path} has {size} bytes, not {expected.size}")
+                elif full and files.sha256(path) != expected.sha256:
+                    problems.append(f"{path} is not what was written: its SHA-256 differs")
+            except FileNotFoundError:
                 problems.append(f"{path} is missing")
-            elif path.stat().st_size != expected.size:
-                problems.append(f"{path} has {path.stat().st_size} bytes, not {expected.size}")
-            elif full and files.sha256(path) != expected.sha256:
-                problems.append(f"{path} is not what was written: its SHA-256 differs")
         return problems
 
 
