@@ -93,6 +93,13 @@ def as_table_or_dicts(values: Any, n: int) -> tuple[pa.Table | None, Sequence[Ma
         values = pa.Table.from_batches([values])
     if isinstance(values, Mapping):
         values = _table(values)
+    if not isinstance(values, (pa.Table, Sequence)) or isinstance(values, (str, bytes)):
+        raise InvalidInput(
+            "not metadata",
+            field="metadata",
+            expected="a table, a dict of columns or a list of dicts",
+            received=type(values).__name__,
+        )
     count = len(values)
     if count != n:
         raise InvalidInput("not one row of metadata for each id", field="metadata", expected=f"{n} rows", received=count)
@@ -101,13 +108,6 @@ def as_table_or_dicts(values: Any, n: int) -> tuple[pa.Table | None, Sequence[Ma
         if len(set(names)) != len(names):
             raise InvalidInput("a column occurs twice", field="metadata", expected="distinct names", received=names)
         return values, None
-    if not isinstance(values, Sequence):
-        raise InvalidInput(
-            "not metadata",
-            field="metadata",
-            expected="a table, a dict of columns or a list of dicts",
-            received=type(values).__name__,
-        )
     return None, values
 
 

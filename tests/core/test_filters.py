@@ -1,0 +1,135 @@
+"""Filters parse into what they mean, and what is wrong with one is named."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nearfield.core.errors import FilterError
+from nearfield.core.filters import MAX_DEPTH, MAX_VALUES, And, Compare, Contains, Exists, In, Not, Or, instant, parse
+from nearfield.core.matching import matches
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ({}, And(())),
+        ({"a": 1}, Compare(("a",), "eq", 1)),
+        ({"a.b": {"$ne": None}}, Not(Compare(("a", "b"), "eq", None))),
+        ({"a": {"$gt": 1, "$lte": 2}}, And((Compare(("a",), "gt", 1), Compare(("a",), "lte", 2)))),
+        ({"a": {"$in": ["x", True]}}, In(("a",), ("x", True))),
+        ({"a": {"$nin": []}}, Not(In(("a",), ()))),
+        ({"a": {"$contains": "x"}}, Contains(("a",), "x")),
+        ({"a": {"$exists": False}}, Not(Exists(("a",)))),
+        ({"a": {"$not": {"$gte": 1}}}, Not(Compare(("a",), "gte", 1))),
+        ({"$not": {"a": 1}}, Not(Compare(("a",), "eq", 1))),
+        ({"$or": [{"a": 1}, {"b": 2}]}, Or((Compare(("a",), "eq", 1), Compare(("b",), "eq", 2)))),
+        ({"$and": [{}], "a": 1}, And((And((And(()),)), Compare(("a",), "eq", 1)))),
+    ],
+)
+def test_parses(value: Any, expected: Any) -> None:
+    assert parse(value) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("a", ["a dict"]),
+        ({1: 2}, ["not a string"]),
+        ({"a": {"$gtr": 1}}, ["a:", "did you mean $gt", "$gtr"]),
+        ({"a": {"gte": 1}}, ["did you mean $gte"]),
+        ({"a": {"b": 1}}, ["unknown operator", "received b"]),
+        ({"a": {1: 1}}, ["unknown operator"]),
+        ({"$nor": []}, ["did you mean $or"]),
+        ({"$gt": 1}, ["filter", "$and, $or, $not"]),
+        ({"a": {}}, ["a: no operator"]),
+        ({"a..b": 1}, ["a..b", "empty part"]),
+        ({"": 1}, ["empty part"]),
+        ({"a": [1]}, ["a: $eq", "[1]"]),
+        ({"a": {"$gt": None}}, ["a: $gt", "a number or a string"]),
+        ({"a": {"$gt": True}}, ["a: $gt"]),
+        ({"a": {"$gt": float("nan")}}, ["NaN"]),
+        ({"a": {"$in": "xyz"}}, ["a: $in", "a list"]),
+        ({"a": {"$in": [1, {}]}}, ["a: $in"]),
+        ({"a": {"$in": list(range(MAX_VALUES + 1))}}, ["100,000"]),
+        ({"a": {"$exists": 1}}, ["true or false"]),
+        ({"a": {"$not": 1}}, ["a: $not", "a dict of operators"]),
+        ({"$and": []}, ["$and", "at least one"]),
+        ({"$or": {"a": 1}}, ["$or", "a list"]),
+        ({"$or": [1]}, ["a dict"]),
+        ({"a": "\ud800"}, ["not text"]),
+        ({"\ud800": 1}, ["not text"]),
+        ({"day": "2026-01-31"}, ["day", "RFC 3339"]),
+        ({"day": {"$lt": 5}}, ["day", "RFC 3339"]),
+        ({"day": {"$in": ["soon"]}}, ["day", "soon"]),
+    ],
+)
+def test_what_is_wrong_is_named(value: Any, words: list[str]) -> None:
+    with pytest.raises(FilterError) as caught:
+        parse(value, {"day": "timestamp"})
+    assert all(word in str(caught.value) for word in words), str(caught.value)
+    str(caught.value).encode()
+
+
+@pytest.mark.parametrize("shape", ["$and", "$not", "field"])
+def test_depth_is_limited(shape: str) -> None:
+    def nested(levels: int) -> dict[str, Any]:
+        value: dict[str, Any] = {"$gt": 1} if shape == "field" else {"a": 1}
+        for _ in range(levels):
+            value = {"$and": [value]} if shape == "$and" else {"$not": value}
+        return {"a": value} if shape == "field" else value
+
+    assert matches(parse(nested(MAX_DEPTH - 2)), {"a": 1}) is (shape != "field")
+    with pytest.raises(FilterError):
+        parse(nested(MAX_DEPTH + 2))
+
+
+def test_numpy_values_are_taken() -> None:
+    assert parse({"a": np.int64(3), "b": {"$in": np.array([1, 2])}}) == parse({"a": 3, "b": {"$in": [1, 2]}})
+
+
+def test_true_is_not_one_in_a_list_of_values() -> None:
+    assert not matches(parse({"a": {"$in": [1]}}), {"a": True})
+    assert not matches(parse({"a": {"$in": [True]}}), {"a": 1.0})
+    assert matches(parse({"a": {"$in": [True, 1]}}), {"a": 1.0})
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("1970-01-01T00:00:00Z", 0),
+        ("1970-01-01t00:00:00.000000001z", 1),
+        ("1970-01-01 01:00:00+01:00", 0),
+        ("1969-12-31T23:59:59.5-00:00", -500_000_000),
+        ("1970-01-01T00:00:00.1234567899Z", 123_456_789),
+        ("1972-06-30T23:59:60Z", 78_796_800_000_000_000),
+        ("2024-02-29T00:00:00Z", 1_709_164_800_000_000_000),
+        ("9999-12-31T23:59:59Z", 253_402_300_799_000_000_000),
+        ("2023-02-29T00:00:00Z", None),
+        ("1970-01-01T00:00:00", None),
+        ("1970-01-01T24:00:00Z", None),
+        ("1970-01-01T00:00:61Z", None),
+        ("1970-01-01T00:00:00+24:00", None),
+        ("1970-01-01T00:00:00+00:60", None),
+        ("1970-01-01T00:00:00.Z", None),
+        ("1970-01-01T00:00:001Z", None),
+        ("1970-01-01T00:00:00Z\n", None),
+        ("١٩٧٠-01-01T00:00:00Z", None),
+        ("0000-01-01T00:00:00Z", None),
+        ("", None),
+    ],
+)
+def test_instants(text: str, expected: int | None) -> None:
+    assert instant(text) == expected
+
+
+@given(st.datetimes(timezones=st.timezones(), allow_imaginary=False))
+def test_an_instant_is_the_datetimes(moment: Any) -> None:
+    seconds = moment.utcoffset().total_seconds()
+    if seconds % 60 == 0:
+        found = instant(moment.isoformat())
+        assert found is not None
+        back = np.datetime64(found // 1000, "us")
+        assert back == np.datetime64(moment.replace(tzinfo=None), "us") - np.timedelta64(int(seconds), "s")
