@@ -49,6 +49,12 @@ def decoded(table: pa.Table) -> list[Any]:
         (pa.array([datetime.date(2026, 1, 31), None, None], pa.date64()), ["2026-01-31", None, None]),
         (pa.array([datetime.time(9, 30), None, None], pa.time64("us")), ["09:30:00", None, None]),
         (pa.array([["a", None], None, []]), [["a", None], None, []]),
+        (pa.array([[1.0, 2.5], None, [None]], pa.large_list(pa.float32())), [[1.0, 2.5], None, [None]]),
+        (pa.array([[1, 2], None, [None, 3]], pa.list_(pa.int16(), 2)), [[1, 2], None, [None, 3]]),
+        (pa.array([[None], None, []], pa.list_(pa.null())), [[None], None, []]),
+        (pa.array([['q"', "b"], None, ["\\"]]), [['q"', "b"], None, ["\\"]]),
+        (pa.array([[["a"], None], None, []]), [[["a"], None], None, []]),
+        (pa.array([[{"y": None}], None, []], pa.list_(pa.struct({"y": pa.int8()}))), [[{}], None, []]),
         (pa.array([{"y": 1, "z": None}, None, {"y": None, "z": "q"}]), [{"y": 1}, None, {"z": "q"}]),
         (
             pa.array([[MOMENT], None, []], pa.list_(pa.timestamp("us", "Asia/Shanghai"))),
@@ -65,7 +71,9 @@ def test_every_type(array: pa.Array, expected: list[Any]) -> None:
         columns = Columns.from_table(table)
         built = Columns.build(rows)
         assert len(columns) == 3
-        for value in ({"x": expected[0] if isinstance(expected[0], (str, int, float)) else "a"}, {"x": {"$exists": True}}):
+        first = expected[0][0] if isinstance(expected[0], list) else expected[0]
+        first = first if isinstance(first, (str, int, float)) else "a"
+        for value in ({"x": first}, {"x": {"$gte": first}} if first is not True else {}, {"x": None}, {"x": {"$exists": True}}):
             condition = filters.parse(value)
             assert columns.mask(condition).tolist() == [matching.matches(condition, r) for r in rows]
             assert built.mask(condition).tolist() == columns.mask(condition).tolist()
@@ -81,6 +89,7 @@ def test_every_type(array: pa.Array, expected: list[Any]) -> None:
         pa.array([-(10**11)], pa.timestamp("s")),
         pa.array([10**12], pa.timestamp("s")),
         pa.array([[float("nan")]]),
+        pa.array([{"y": float("nan")}]),
     ],
     ids=lambda a: str(a.type),
 )

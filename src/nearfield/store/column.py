@@ -124,6 +124,10 @@ def from_arrow(values: pa.Array) -> Column:
     valid = np.asarray(values.is_valid().to_numpy(zero_copy_only=False))
     if pa.types.is_null(values.type):
         return Column(np.zeros(n, np.uint8))
+    if pa.types.is_large_list(values.type):
+        child = from_arrow(values.values)
+        child = replace(child, kinds=np.where(child.kinds == MISSING, NULL, child.kinds).astype(np.uint8))
+        return Column(np.where(valid, LIST, MISSING).astype(np.uint8), starts=values.offsets.to_numpy(), child=child)
     if pa.types.is_boolean(values.type):
         ints = values.fill_null(False).cast(pa.int8()).to_numpy(zero_copy_only=False).astype(np.int64)
         return Column(np.where(valid, BOOL, MISSING).astype(np.uint8), ints=ints)

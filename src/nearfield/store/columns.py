@@ -24,6 +24,8 @@ from nearfield.store.column import Column
 
 MAGIC = b"NFCOLS01"
 Mask = npt.NDArray[np.bool_]
+_Found = dict[tuple[str, ...], tuple[list[int], list[Any]]]
+"""By path, the documents that have it and their values."""
 _TYPES = {"at": "<i8", "kinds": "u1", "ints": "<i8", "floats": "<f8", "codes": "<i4", "starts": "<i8", "odd_at": "<i8"}
 
 
@@ -61,7 +63,7 @@ class Columns:
     @classmethod
     def build(cls, rows: Sequence[Mapping[str, Any]]) -> Columns:
         """Columns of decoded metadata, one mapping a document."""
-        found: dict[tuple[str, ...], tuple[list[int], list[Any]]] = {}
+        found: _Found = {}
         for i, row in enumerate(rows):
             _collect(found, (), i, row)
         return cls.of(len(rows), {path: columnar.build(len(rows), at, v) for path, (at, v) in found.items()})
@@ -70,10 +72,18 @@ class Columns:
     def from_table(cls, table: pa.Table) -> Columns:
         """Columns of a table, nulls missing; flat columns without touching rows one by one."""
         table = tables.flat(table)
-        if not tables.is_flat(table):
-            return cls.build(tables.rows(table))
-        arrays = {name: pa.concat_arrays(table.column(name).chunks) for name in table.column_names}
-        return cls.of(len(table), {(name,): columnar.from_arrow(a) for name, a in arrays.items()})
+        columns: dict[tuple[str, ...], Column] = {}
+        found: _Found = {}
+        for name in table.column_names:
+            array = tables.whole(table.column(name))
+            if tables.is_flat(array.type):
+                columns[(name,)] = columnar.from_arrow(array)
+                continue
+            for i, value in enumerate(tables.values(name, array)):
+                if value is not None:
+                    _collect(found, (), i, {name: value})
+        columns |= {path: columnar.build(len(table), at, v) for path, (at, v) in found.items()}
+        return cls.of(len(table), columns)
 
     @classmethod
     def gather(cls, parts: Sequence[tuple[Columns, npt.NDArray[np.int64]]]) -> Columns:
@@ -141,9 +151,7 @@ class Columns:
             raise Corrupt(f"{path} is damaged ({error}); run: nearfield repair") from error
 
 
-def _collect(
-    found: dict[tuple[str, ...], tuple[list[int], list[Any]]], path: tuple[str, ...], i: int, row: Mapping[str, Any]
-) -> None:
+def _collect(found: _Found, path: tuple[str, ...], i: int, row: Mapping[str, Any]) -> None:
     for key, value in row.items():
         here = (*path, key)
         at, values = found.setdefault(here, ([], []))

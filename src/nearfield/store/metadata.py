@@ -126,9 +126,9 @@ def encode_table(table: pa.Table) -> pa.Array:
     Raises:
         InvalidInput: NaN or an infinity, values JSON cannot say, or a row of more than 1 MiB.
     """
+    if not table.num_columns:
+        return pa.array([b"{}"] * len(table), pa.large_binary())
     table = tables.flat(table)
-    if not tables.is_flat(table) or not table.num_columns:
-        return pa.array([encode(row) for row in tables.rows(table)], pa.large_binary())
     pieces = [_pieces(name, table.column(name)) for name in table.column_names]
     whole = _join(_text("{"), *pieces, _text("}"))
     out = pc.replace_substring(whole, "{,", "{", max_replacements=1).cast(pa.large_binary())
@@ -150,22 +150,41 @@ def _text(value: str) -> pa.Scalar:
 
 def _pieces(name: str, column: pa.ChunkedArray) -> pa.Array:
     """`,"name":value` for each row, empty where null."""
-    label = "," + _encoder.encode(name).decode() + ":"
-    values = pa.concat_arrays(column.chunks)
+    values = tables.whole(column)
+    if tables.is_flat(values.type):
+        text = _json(f"metadata.{name}", values)
+    else:
+        plain = [_value(v, f"metadata.{name}", 1) for v in tables.values(name, values)]
+        text = pa.array([None if v is None else _encoder.encode(v).decode() for v in plain], pa.large_string())
+    return pc.fill_null(_join(_text("," + _encoder.encode(name).decode() + ":"), text), "")
+
+
+def _json(where: str, values: pa.Array) -> pa.Array:
+    """The JSON of each value of a flat column (large_string), null where null."""
     kind = values.type
     if pa.types.is_null(kind):
-        return pa.array([""] * len(values), pa.large_string())
+        return values.cast(pa.large_string())
+    if pa.types.is_large_list(kind):
+        return pc.if_else(values.is_valid(), _lists(where, values), pa.scalar(None, pa.large_string()))
     if pa.types.is_floating(kind):
         if not pc.all(pc.is_finite(values), min_count=0).as_py():
-            raise InvalidInput("JSON has no NaN or infinity; use null", field=f"metadata.{name}", expected="finite numbers")
+            raise InvalidInput("JSON has no NaN or infinity; use null", field=where, expected="finite numbers")
         text = values.cast(pa.large_string())
         whole = pc.invert(pc.match_substring_regex(text, "[.eEn]"))
-        text = pc.if_else(whole, _join(text, _text(".0")), text)
-    elif pa.types.is_integer(kind) or pa.types.is_boolean(kind):
-        text = values.cast(pa.large_string())
-    else:
-        text = _quoted(values)
-    return pc.fill_null(_join(_text(label), text), "")
+        return pc.if_else(whole, _join(text, _text(".0")), text)
+    if pa.types.is_integer(kind) or pa.types.is_boolean(kind):
+        return values.cast(pa.large_string())
+    return _quoted(values)
+
+
+def _lists(where: str, values: pa.LargeListArray) -> pa.Array:
+    """The JSON of each list; of a null, that of an empty one."""
+    inner = pa.concat_arrays([_join(_text(","), pc.fill_null(_json(where, values.values), "null"))])
+    if not len(inner):
+        return pa.array(["[]"] * len(values), pa.large_string())
+    ends = np.frombuffer(inner.buffers()[1], np.int64)[: len(inner) + 1][values.offsets.to_numpy()]
+    joined = pa.LargeStringArray.from_buffers(len(values), pa.py_buffer(ends), inner.buffers()[2])
+    return pc.replace_substring(_join(_text("["), joined, _text("]")), "[,", "[", max_replacements=1)
 
 
 def _quoted(values: pa.Array) -> pa.Array:

@@ -21,38 +21,42 @@ _YEARS = (-62_135_596_800, 253_402_300_799)
 
 
 def flat(table: pa.Table) -> pa.Table:
-    """The table with every column that can be made so as int64, float64, bool, large_string or null.
+    """The table with every column that can be made so as int64, float64, bool, large_string, null or a large_list of one.
 
     Raises:
         InvalidInput: a timestamp outside the years 1 to 9999.
     """
-    columns = {field.name: _flat(field.name, table.column(field.name)) for field in table.schema}
+    columns = {field.name: _flat(field.name, whole(table.column(field.name))) for field in table.schema}
     return pa.table(columns) if columns else table
 
 
-def is_flat(table: pa.Table) -> bool:
-    """Whether every column is of a type that `flat` makes."""
-    return all(_is_flat(field.type) for field in table.schema)
+def is_flat(kind: pa.DataType) -> bool:
+    """Whether `flat` made the column: its rows need not be touched one by one."""
+    return _is_scalar(kind) or (pa.types.is_large_list(kind) and _is_scalar(kind.value_type))
 
 
-def _is_flat(kind: pa.DataType) -> bool:
+def _is_scalar(kind: pa.DataType) -> bool:
     return kind in (pa.int64(), pa.float64(), pa.bool_(), pa.large_string(), pa.null())
 
 
-def rows(table: pa.Table) -> list[dict[str, Any]]:
-    """A table as dicts of JSON values, nulls left out, in structs too; those in lists stay.
+def values(name: str, column: pa.Array) -> list[Any]:
+    """A column that is not flat as JSON values, row by row; nulls in structs are left out, those in lists stay.
 
     Raises:
-        InvalidInput: a value Python cannot hold, such as a timestamp between two microseconds inside a list.
+        InvalidInput: a value Python cannot hold, such as a timestamp between two microseconds inside a struct.
     """
     try:
-        return [_plain(row) for row in table.to_pylist()]
+        return [_plain(value) for value in column.to_pylist()]
     except (pa.ArrowException, ValueError, OverflowError) as error:
-        raise InvalidInput(f"not metadata: {error}", field="metadata", expected="values that JSON can say") from None
+        raise InvalidInput(f"not metadata: {error}", field=f"metadata.{name}", expected="values that JSON can say") from None
 
 
-def _flat(name: str, column: pa.ChunkedArray) -> pa.Array:
-    values = pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
+def whole(column: pa.ChunkedArray) -> pa.Array:
+    """The column in one piece."""
+    return pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
+
+
+def _flat(name: str, values: pa.Array) -> pa.Array:
     kind = values.type
     if pa.types.is_dictionary(kind):
         values = values.dictionary_decode()
@@ -63,6 +67,8 @@ def _flat(name: str, column: pa.ChunkedArray) -> pa.Array:
         return values.cast(pa.float64())
     if pa.types.is_timestamp(kind):
         return _timestamps(name, values)
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+        return _lists(name, values)
     if pa.types.is_string(kind) or pa.types.is_string_view(kind) or pa.types.is_date(kind):
         return (values.cast(pa.date32()) if pa.types.is_date(kind) else values).cast(pa.large_string())
     return values
@@ -73,6 +79,15 @@ def _integers(values: pa.Array) -> pa.Array:
         return values.cast(pa.int64())
     except pa.ArrowInvalid:
         return values
+
+
+def _lists(name: str, values: pa.Array) -> pa.Array:
+    elements = _flat(name, values.flatten())
+    if not _is_scalar(elements.type):
+        return values
+    lengths = pc.fill_null(pc.list_value_length(values), 0).to_numpy(zero_copy_only=False)
+    offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
+    return pa.LargeListArray.from_arrays(offsets, elements, mask=values.is_null())
 
 
 def _timestamps(name: str, values: pa.Array) -> pa.Array:
