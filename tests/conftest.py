@@ -18,3 +18,23 @@ def db(tmp_path: Path) -> Iterator[nf.Database]:
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(20261123)
+
+
+@pytest.fixture
+def books(db: nf.Database) -> nf.Collection:
+    made = db.create("books", embedder="hash:64", fields={"day": "timestamp"})
+    made.upsert(
+        [
+            nf.Document("sea", "the sea moves with the moon", {"year": 1999, "day": "2026-01-01T00:00:00Z"}),
+            nf.Document("moon", "the moon and the tides", {"year": 2005}),
+            nf.Document("bread", "flour water and salt make bread", {"year": 2020, "tags": ["food"]}),
+        ]
+    )
+    return made
+
+
+@pytest.fixture
+def mine(db: nf.Database) -> nf.Collection:
+    made = db.create("mine", embedder=None, dim=4, metric="cosine")
+    made.upsert([nf.Document(f"v{i}") for i in range(4)], vectors=3 * np.eye(4, dtype=np.float32))
+    return made

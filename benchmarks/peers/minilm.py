@@ -71,7 +71,7 @@ def txtai_():
     def transform(values):
         return np.stack([at["q"] if v == "QUERY" else x[known[v]] for v in values])
 
-    e = txtai.Embeddings(method="external", transform=transform, content=True, backend="hnsw", hnsw={"efsearch": 100})
+    e = txtai.Embeddings(method="external", transform=transform, content=True)
     start = time.perf_counter()
     e.index([(i, t, None) for i, t in zip(ids, texts, strict=True)])
     out["add"] = out["indexed"] = time.perf_counter() - start
