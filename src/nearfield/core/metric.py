@@ -102,7 +102,8 @@ def scores(query: npt.NDArray[np.float32], x: Vectors, metric: Metric) -> Scores
     else:
         out = np.einsum("ij,j->i", x, query)
         if metric is Metric.COSINE:
-            np.clip(out, -1.0, 1.0, out=out)
+            np.minimum(out, 1.0, out=out)
+            np.maximum(out, -1.0, out=out)
     return np.asarray(out, dtype=np.float32)
 
 

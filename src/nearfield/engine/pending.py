@@ -143,7 +143,7 @@ class PendingView:
             live = np.ones(part_.count, np.bool_) if part_.live is None else part_.live.copy()
             live[offsets] = False
             parts[number] = replace(part_, live=live, dead=int(part_.count - live.sum()))
-        kept = [p for i, p in enumerate(parts) if p.dead < p.count or (i == len(parts) - 1 and p.count < CAPACITY)]
+        kept = [p for p in parts if p.dead < p.count]
         return PendingView(tuple(kept), tuple(int(p.block.rows[0]) for p in kept))
 
 

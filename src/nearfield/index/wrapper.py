@@ -27,7 +27,8 @@ class FaissIndex:
     """
 
     def __init__(self, index: Any, kind: Kind, by_inner_product: bool, order: npt.NDArray[Any] | None) -> None:
-        self._index, self._kind, self._ip, self._order = index, kind, by_inner_product, order
+        self._index, self._kind, self._ip = index, kind, by_inner_product
+        self._order = None if order is None else np.asarray(order).view(np.ndarray)
         self._parameters: dict[Effort, Any] = {}
         self._dim = int(index.d)
 
@@ -51,8 +52,11 @@ class FaissIndex:
         pointer = _faiss.faiss.swig_ptr
         self._index.search_c(m, pointer(queries), k, pointer(distances), pointer(labels), parameters)
         if self._order is not None:
-            found = labels >= 0
-            labels = np.where(found, self._order[np.where(found, labels, 0)], -1).astype(np.int64, copy=False)
+            if labels.min() >= 0:
+                labels = self._order[labels].astype(np.int64)
+            else:
+                found = labels >= 0
+                labels = np.where(found, self._order[np.where(found, labels, 0)], -1).astype(np.int64)
         if not self._ip:
             np.negative(distances, out=distances)
         return distances, labels
