@@ -7,7 +7,7 @@ import importlib
 
 from benchmarks.common import Skipped
 
-NAMES = ("small", "minilm", "load", "promise", "reopen")
+NAMES = ("small", "minilm", "load", "promise", "reopen", "rows")
 
 
 def main() -> None:
