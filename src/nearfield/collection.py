@@ -9,10 +9,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
+import numpy as np
+
 from nearfield.core import filters, inputs
 from nearfield.core.config import parse_time
 from nearfield.core.errors import InvalidInput, NotFound
-from nearfield.core.metric import Metric, Vectors, prepare
+from nearfield.core.metric import Metric, Vectors, prepare, prepare_plain
 from nearfield.core.types import Document, Hits, Written
 from nearfield.embedding import BoundEmbedder
 
@@ -235,12 +237,17 @@ class Collection:
         deadline = None if timeout is None else time.monotonic() + parse_time(timeout, "timeout")
         if id is not None:
             return self._like(id, k, filter, recall, exact, documents, vectors, fields, offset, deadline)
-        if vector is not None:
-            found = inputs.vector(vector, self.dim)
-        else:
-            found = self._embedder.encode([inputs.text(query, "query")], "query")
+        queries = None
+        if isinstance(vector, np.ndarray) and vector.dtype == np.float32 and vector.shape == (self.dim,):
+            queries = prepare_plain(vector, self.metric)
+        if queries is None:
+            if vector is not None:
+                found = inputs.vector(vector, self.dim)
+            else:
+                found = self._embedder.encode([inputs.text(query, "query")], "query")
+            queries = prepare(found, self.metric)[0]
         request = self._request(k, filter, recall, exact, documents, vectors, offset, deadline)
-        hits = self._engine.search(prepare(found, self.metric)[0], request)[0]
+        hits = self._engine.search(queries, request)[0]
         return hits if fields is None else _narrowed_hits(hits, fields)
 
     def _like(

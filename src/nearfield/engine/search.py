@@ -179,11 +179,14 @@ def _merge(
     if len(parts) == 1:
         holder, found = parts[0]
         values, positions = found[i]
+        if not request.documents and isinstance(holder, SegmentView):
+            ids = holder.segment.ids(positions[request.offset : k].tolist())
+            complete = len(ids) >= min(request.k, max(0, possible - request.offset))
+            return Hits(ids, values[request.offset : k], None, snapshot.metric, plan, complete)
         chosen = [(holder, p) for p in positions[request.offset : k].tolist()]
         final = values[request.offset : k]
     else:
         final, chosen = _best(parts, i, k, request.offset)
-    ids: list[str] = []
     documents: list[Document] | None = None
     if request.documents:
         documents = [_document(holder, at, request.vectors) for holder, at in chosen]

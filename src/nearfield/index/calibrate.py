@@ -24,7 +24,7 @@ KS = (1, 10, 100, 1000)
 RESAMPLES = 1000
 ENOUGH = 0.9985
 """A lower bound that ends the measuring of a k; promises above it are kept by exact search."""
-SLOW = 0.5
+SLOW = 0.25
 """Seconds that one effort may take over all queries; beyond, a quarter of them measures the efforts that remain."""
 HELD_OUT = "held-out rows"
 GIVEN = "given queries"

@@ -155,6 +155,10 @@ class Segment:
         """The id at a position."""
         return str(self._ids[position // BATCH][position % BATCH].as_py())
 
+    def ids(self, positions: list[int]) -> list[str]:
+        """The ids at positions, in that order."""
+        return [self._ids[p // BATCH][p % BATCH].as_py() for p in positions]
+
     def ids_array(self) -> pa.ChunkedArray:
         """All ids, by position."""
         return pa.chunked_array(self._ids, pa.large_string())
