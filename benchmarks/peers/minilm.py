@@ -52,7 +52,7 @@ def chroma():
     import chromadb
 
     c = chromadb.PersistentClient(directory).create_collection(
-        "t", configuration={"hnsw": {"space": "cosine", "ef_search": 100}}
+        "words", configuration={"hnsw": {"space": "cosine", "ef_search": 100}}
     )
     start = time.perf_counter()
     for at in range(0, limit, 5000):
