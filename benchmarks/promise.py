@@ -47,7 +47,7 @@ def _recall(index, curve, x: np.ndarray, queries: np.ndarray, promise: float, me
     if point is None:
         return 1.0
     _, found = index.search(queries, 10, point.effort, None)
-    least = calibrate._truth(queries, queries[::4], x, [10], metric)[10]
+    least = calibrate._truth(queries, x, [10], metric)[10]
     return float(calibrate._recalls(queries, x, found, least, metric).mean())
 
 

@@ -24,8 +24,10 @@ KS = (1, 10, 100, 1000)
 RESAMPLES = 1000
 ENOUGH = 0.9985
 """A lower bound that ends the measuring of a k; promises above it are kept by exact search."""
-SLOW = 0.25
-"""Seconds that one effort may take over all queries; beyond, a quarter of them measures the efforts that remain."""
+SLOW = 0.6
+"""Seconds that one effort may take over all queries; beyond, each SPARSE-th measures the efforts that remain."""
+SPARSE, DEEP = 4, 8
+"""Each fourth query measures slow efforts, each eighth more than 100 hits: spread evenly, as near rows are alike."""
 HELD_OUT = "held-out rows"
 GIVEN = "given queries"
 
@@ -106,43 +108,49 @@ def measure(
     """
     n = len(base)
     ks = [k for k in KS if k <= n] or [n]
-    few = np.ascontiguousarray(queries[::4])
+    truth = {
+        k: least for stride in (1, DEEP) for k, least in _truth(queries[::stride], base, _deep(ks, stride), metric).items()
+    }
     rng = np.random.default_rng(seed)
-    truth = _truth(queries, few, base, ks, metric)
-    open_ks = list(ks)
-    points: list[Point] = []
+    weights: dict[int, npt.NDArray[np.float64]] = {}
+    open_ks, points, shallow = list(ks), [], 1
     efforts = list(kind.efforts(n))
-    some, sample = queries, len(queries)
     for number, effort in enumerate(efforts):
         reach = [k for k in open_ks if not effort.efSearch or effort.efSearch >= k or number == len(efforts) - 1]
         started = time.perf_counter()
-        for group, many in ((some, [k for k in reach if k <= 100]), (few, [k for k in reach if k > 100])):
+        for stride, many in ((shallow, _deep(reach, 1)), (DEEP, _deep(reach, DEEP))):
             if not many:
                 continue
-            _, found = index.search(group, max(many), effort, None)
+            some = np.ascontiguousarray(queries[::stride])
+            m = len(some)
+            weights.setdefault(m, resampling(m, rng))
+            _, found = index.search(some, max(many), effort, None)
             for k in many:
-                least = truth[k] if len(truth[k]) == len(group) else truth[k][::4]
-                hit = _recalls(group, base, found[:, :k], least, metric)
-                bound = lower_bound(hit, rng)
-                points.append(Point(k, effort, round(float(hit.mean()), 6), round(bound, 6), len(group), source))
+                least = truth[k][::stride] if len(truth[k]) > m else truth[k]
+                hit = _recalls(some, base, found[:, :k], least, metric)
+                bound = lower_bound(hit, weights[m])
+                points.append(Point(k, effort, round(float(hit.mean()), 6), round(bound, 6), m, source))
                 if bound >= ENOUGH:
                     open_ks.remove(k)
         progress((number + 1) / len(efforts))
         if not open_ks:
             break
-        if sample > len(few) and time.perf_counter() - started > SLOW:
-            some, sample = few, len(few)
+        if time.perf_counter() - started > SLOW:
+            shallow = SPARSE
     return points
 
 
-def _truth(queries: Vectors, few: Vectors, base: Vectors, ks: list[int], metric: Metric) -> dict[int, Scores]:
-    """For each k the true k-th best score of each query; beyond 100 hits of the few queries only."""
-    out: dict[int, Scores] = {}
-    for group, many in ((queries, [k for k in ks if k <= 100]), (few, [k for k in ks if k > 100])):
-        if many:
-            values, _ = exact.search(group, base, max(many), metric)
-            out |= {k: np.ascontiguousarray(values[:, k - 1]) for k in many}
-    return out
+def _deep(ks: list[int], stride: int) -> list[int]:
+    """Of some numbers of hits those beyond 100 (`stride` DEEP), which fewer queries measure, or the others."""
+    return [k for k in ks if (k > 100) == (stride == DEEP)]
+
+
+def _truth(queries: Vectors, base: Vectors, ks: list[int], metric: Metric) -> dict[int, Scores]:
+    """For each k the true k-th best score of each query."""
+    if not ks:
+        return {}
+    values, _ = exact.search(np.ascontiguousarray(queries), base, max(ks), metric)
+    return {k: np.ascontiguousarray(values[:, k - 1]) for k in ks}
 
 
 def _recalls(
@@ -158,11 +166,12 @@ def _recalls(
     return out
 
 
-def lower_bound(values: npt.NDArray[np.float64], rng: np.random.Generator, resamples: int = RESAMPLES) -> float:
-    """One-sided 95 % lower bound of the mean of per-query recalls, by bootstrap; never above the mean."""
-    m = len(values)
-    if m == 0:
-        return 0.0
-    counts = rng.multinomial(m, np.full(m, 1 / m), size=resamples)
-    means = np.sort(counts @ values / m)
-    return float(min(values.mean(), means[int(0.05 * resamples)]))
+def resampling(m: int, rng: np.random.Generator) -> npt.NDArray[np.float64]:
+    """Weights (RESAMPLES, m) of bootstrap samples of m queries: each row says how often each was drawn, over m."""
+    return rng.multinomial(m, np.full(m, 1 / m), size=RESAMPLES) / m
+
+
+def lower_bound(values: npt.NDArray[np.float64], weights: npt.NDArray[np.float64]) -> float:
+    """One-sided 95 % lower bound of the mean of per-query recalls (m,), by bootstrap; never above the mean."""
+    means = np.sort(weights @ values)
+    return float(min(values.mean(), means[int(0.05 * len(means))]))

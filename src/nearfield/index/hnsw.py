@@ -49,7 +49,7 @@ class Hnsw:
 
     def efforts(self, n: int) -> Sequence[Effort]:
         """EfSearch from 16 up, in steps of about 1.4."""
-        steps = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 4096)
+        steps = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 2048, 4096)
         return tuple(Effort(efSearch=ef) for ef in steps if ef <= max(16, n))
 
     def parameters(self, effort: Effort, selector: Any) -> Any:
