@@ -26,6 +26,8 @@ PROBES = (
 )
 LEAST = 0.999
 """Cosine between a stored and a new probe vector from which they count as the same."""
+STRETCHED = 0.02
+"""The most that a probe vector's length may differ, as a part of it: dot products and L2 distances depend on lengths."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +81,18 @@ def compare_declared(stored: Fingerprint, embedder: Embedder) -> None:
 
 
 def compare_probes(stored: Fingerprint, now: Fingerprint) -> bool:
-    """Raises ModelMismatch unless every probe has the direction it had; returns whether the declared part is the same."""
+    """Raises ModelMismatch unless every probe has the direction and length it had.
+
+    Returns:
+        Whether the declared part is the same too.
+    """
     if stored.probes.shape != now.probes.shape:
         raise ModelMismatch(
             "the embedder makes vectors of another shape", expected=str(stored.probes.shape), received=str(now.probes.shape)
         )
     a, b = stored.probes.astype(np.float64), now.probes.astype(np.float64)
-    cosine = np.einsum("ij,ij->i", a, b) / (np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1) + 1e-30)
+    was, is_now = np.linalg.norm(a, axis=1), np.linalg.norm(b, axis=1)
+    cosine = np.einsum("ij,ij->i", a, b) / (was * is_now + 1e-30)
     worst = int(np.argmin(cosine))
     if not cosine[worst] >= LEAST:
         raise ModelMismatch(
@@ -94,5 +101,13 @@ def compare_probes(stored: Fingerprint, now: Fingerprint) -> bool:
             field="embedder",
             expected=f"cosine >= {LEAST} on probe {PROBES[worst % len(PROBES)]!r}",
             received=f"{cosine[worst]:.4f}",
+        )
+    longest = int(np.argmax(np.abs(is_now - was) / (was + 1e-30)))
+    if not abs(is_now[longest] - was[longest]) <= STRETCHED * was[longest]:
+        raise ModelMismatch(
+            "the embedder makes vectors of the same directions but other lengths (is one of the two normalised?)",
+            field="embedder",
+            expected=f"length {was[longest]:.4f} on probe {PROBES[longest % len(PROBES)]!r}",
+            received=f"{is_now[longest]:.4f}",
         )
     return stored.declared == now.declared

@@ -48,7 +48,7 @@ class HashEmbedder:
             for word in re.findall(r"\w+", text.lower()) or [text]:
                 digest = hashlib.blake2b(f"{self._salt}{word}".encode(), digest_size=8).digest()
                 out[i] += np.random.default_rng(int.from_bytes(digest, "little")).standard_normal(self.dim)
-            if progress is not None and i % 1000 == 999:
+            if progress is not None and (i % 1000 == 999 or i + 1 == len(items)):
                 progress(i + 1, len(items))
         length = np.linalg.norm(out, axis=1, keepdims=True)
         return np.ascontiguousarray(out / np.where(length == 0, 1, length), dtype=np.float32)

@@ -97,6 +97,8 @@ class RemoteEmbedder:
     def _vectors(self, answer: Any, count: int) -> Vectors:
         try:
             rows = sorted(answer.json()["data"], key=lambda row: row["index"])
+            if [row["index"] for row in rows] != list(range(count)):
+                raise ValueError(f"expected the indices 0 to {count - 1}, each once")
             found = np.array([row["embedding"] for row in rows], np.float32)
         except (KeyError, TypeError, ValueError) as error:
             raise NearfieldError(f"{self.url} did not answer in the OpenAI form ({error})", field="embedder") from error
