@@ -30,9 +30,12 @@ if TYPE_CHECKING:
     from nearfield.core.metric import Metric
     from nearfield.core.types import Document, Hit, Hits, Written
     from nearfield.database import Database, open
+    from nearfield.index.base import Effort
     from nearfield.index.flat import Flat
     from nearfield.index.hnsw import Hnsw
     from nearfield.index.ivf import Ivf
+    from nearfield.index.ivfpq import IvfPq
+    from nearfield.index.rabitq import Rabitq
     from nearfield.store.backup import restore
 
 __version__ = "0.1.0"
@@ -59,12 +62,15 @@ _HOMES = {
     "Collection": "collection",
     "Database": "database",
     "Document": "core.types",
+    "Effort": "index.base",
     "Flat": "index.flat",
     "Hit": "core.types",
     "Hits": "core.types",
     "Hnsw": "index.hnsw",
     "Ivf": "index.ivf",
+    "IvfPq": "index.ivfpq",
     "Metric": "core.metric",
+    "Rabitq": "index.rabitq",
     "Written": "core.types",
     "open": "database",
     "restore": "store.backup",
@@ -79,6 +85,7 @@ __all__ = [
     "DeadlineExceeded",
     "DimensionMismatch",
     "Document",
+    "Effort",
     "FilterError",
     "Flat",
     "Hit",
@@ -86,6 +93,7 @@ __all__ = [
     "Hnsw",
     "InvalidInput",
     "Ivf",
+    "IvfPq",
     "Locked",
     "Metric",
     "MissingDependency",
@@ -94,6 +102,7 @@ __all__ = [
     "NotFound",
     "OutOfSpace",
     "Overloaded",
+    "Rabitq",
     "ReadOnly",
     "Written",
     "open",

@@ -339,6 +339,9 @@ def _settings(embedder: Any, dim: Any, metric: Any, index: Any, recall: Any, fie
         raise InvalidInput("not a dimension", field="dim", expected=f"1 to {MAX_DIM}", received=dim)
     if isinstance(index, str):
         inputs.choice(index, ("auto",), "index")
+    else:
+        encode_kind(index)
+        index.check(int(dim), Metric.parse(metric))
     for field, kind in (fields or {}).items():
         inputs.choice(kind, FIELD_TYPES, f"fields[{field!r}]")
     return Settings(

@@ -12,6 +12,7 @@ import nearfield as nf
 from nearfield.core.errors import Closed, NearfieldError
 from nearfield.core.metric import Metric, prepare, scores
 from nearfield.index import exact
+from nearfield.index.base import Allow
 from nearfield.index.build import run_build
 from nearfield.index.hnsw import Hnsw
 from nearfield.index.wrapper import FaissIndex
@@ -26,8 +27,52 @@ class TestHnsw(KindContract):
     kind = nf.Hnsw(links=12, build_effort=40)
 
 
+class TestHnswInFloats(KindContract):
+    kind = nf.Hnsw(links=12, build_effort=40, storage="float32")
+
+
+class TestHnswInHalves(KindContract):
+    kind = nf.Hnsw(links=12, build_effort=40, storage="float16")
+
+
 class TestIvf(KindContract):
     kind = nf.Ivf(lists=32)
+
+
+class TestIvfInHalves(KindContract):
+    kind = nf.Ivf(lists=32, storage="float16")
+
+
+class TestIvfInBytes(KindContract):
+    kind = nf.Ivf(lists=32, storage="int8")
+
+
+class TestIvfPq(KindContract):
+    kind = nf.IvfPq(lists=32)
+
+
+@pytest.mark.slow
+class TestIvfPqInBytes(KindContract):
+    kind = nf.IvfPq(lists=32, bits=8, transform="rotation")
+
+
+@pytest.mark.slow
+class TestIvfPqBehindOpq(KindContract):
+    kind = nf.IvfPq(lists=32, transform="opq")
+
+
+@pytest.mark.slow
+class TestIvfPqBehindPca(KindContract):
+    kind = nf.IvfPq(lists=32, transform="pca")
+
+
+@pytest.mark.slow
+class TestRabitqOneBit(KindContract):
+    kind = nf.Rabitq(lists=32, bits=1)
+
+
+class TestRabitq(KindContract):
+    kind = nf.Rabitq(lists=32)
 
 
 @settings(max_examples=60, deadline=None)
@@ -54,11 +99,11 @@ def test_an_order_is_applied_to_answers_and_bitmaps(rng: np.random.Generator) ->
     order = rng.permutation(500).astype(np.int32)
     inner = faiss.IndexFlatL2(8)
     inner.add(x[order])
-    index = FaissIndex(inner, nf.Flat(), False, order)
+    index = FaissIndex(inner, nf.Flat(), Metric.L2, x, order)
     effort = nf.Flat().efforts(500)[0]
-    assert index.search(x, 1, effort, None)[1][:, 0].tolist() == list(range(500))
+    assert index.search(x, 1, effort).positions[:, 0].tolist() == list(range(500))
     allow = rng.random(500) < 0.5
-    found = index.search(x, 3, effort, np.packbits(allow, bitorder="little"))[1]
+    found = index.search(x, 3, effort, Allow(np.packbits(allow, bitorder="little"), 0.5)).positions
     assert allow[found].all()
     assert found[allow, 0].tolist() == np.flatnonzero(allow).tolist()
 

@@ -21,7 +21,7 @@ def create(
     ] = "minilm",
     dim: Annotated[int | None, typer.Option(help="Numbers in each vector, with --embedder none.", show_default=False)] = None,
     metric: Annotated[str, typer.Option(help="cosine, ip or l2.")] = "cosine",
-    index: Annotated[str, typer.Option(help="auto, flat, hnsw or ivf.")] = "auto",
+    index: Annotated[str, typer.Option(help="auto, flat, hnsw, ivf, ivfpq or rabitq.")] = "auto",
     recall: Annotated[float, typer.Option(help="The recall that searches hold.")] = 0.95,
     field: Annotated[
         list[str] | None, typer.Option(help="A declared field, such as day=timestamp; can be repeated.", show_default=False)
@@ -58,9 +58,9 @@ def create(
 
 
 def _kind(name: str) -> Any:
-    import nearfield
+    from nearfield import Flat, Hnsw, Ivf, IvfPq, Rabitq
 
-    kinds = {"flat": nearfield.Flat, "hnsw": nearfield.Hnsw, "ivf": nearfield.Ivf}
+    kinds: dict[str, Any] = {kind.name: kind for kind in (Flat, Hnsw, Ivf, IvfPq, Rabitq)}
     if name == "auto":
         return name
     if name not in kinds:

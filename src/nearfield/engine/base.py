@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from nearfield.core.filters import Filter
 from nearfield.core.metric import Metric, Vectors
 from nearfield.core.types import Document, Hits, Written
-from nearfield.engine.search import Request
+from nearfield.engine.segment_search import Request
 from nearfield.engine.writes import Records
 
 

@@ -21,7 +21,7 @@ from nearfield.core.types import Document, Hits, Written
 from nearfield.engine import opening, search, swaps, writes
 from nearfield.engine.base import Capabilities
 from nearfield.engine.committer import Committer, Transaction
-from nearfield.engine.search import Request
+from nearfield.engine.segment_search import Request
 from nearfield.engine.snapshot import Delta, OpenIndex, SegmentView, Snapshot
 from nearfield.engine.writes import Records
 from nearfield.store import catalog, files, layout, sqlite
@@ -270,7 +270,7 @@ class LocalEngine:
         snapshot = self.snapshot
         if condition is None:
             return len(snapshot)
-        total = sum(int(np.count_nonzero(v.live_mask() & v.segment.columns.mask(condition))) for v in snapshot.segments)
+        total = sum(view.allowed(condition).count for view in snapshot.segments)
         for part in snapshot.pending.parts:
             mask = part.block.mask(condition, part.count)
             total += int(np.count_nonzero(mask if part.live is None else mask & part.live))
@@ -301,10 +301,7 @@ class LocalEngine:
 
 def _scan(snapshot: Snapshot, condition: Filter | None, batch: int, vectors: bool) -> Iterator[Document]:
     for view in snapshot.segments:
-        mask = view.live_mask()
-        if condition is not None:
-            mask = mask & view.segment.columns.mask(condition)
-        positions = np.flatnonzero(mask)
+        positions = view.allowed(condition).positions
         for start in range(0, len(positions), batch):
             yield from view.segment.documents(positions[start : start + batch], vectors=vectors)
     for part in snapshot.pending.parts:

@@ -12,8 +12,8 @@ from nearfield.core.errors import Corrupt, NearfieldError
 from nearfield.core.metric import Metric
 from nearfield.engine.pending import PendingView
 from nearfield.engine.snapshot import OpenIndex, SegmentView, Snapshot
-from nearfield.index import decode_kind, open_index
-from nearfield.index.calibrate import Curve
+from nearfield.index import decode_kind
+from nearfield.index.curve import Curve
 from nearfield.store import catalog, layout, sqlite
 from nearfield.store.catalog import IndexRecord, SegmentRecord, Settings
 from nearfield.store.segment import Segment
@@ -31,15 +31,8 @@ def open_index_of(segment: Segment, record: IndexRecord, settings: Settings) -> 
         path = segment.directory / name
         if not path.exists() or path.stat().st_size != expected.size:
             raise Corrupt(f"{path} is missing or has the wrong size", field=name, expected=f"{expected.size} bytes")
-    order = layout.order(record.number)
-    index = open_index(
-        segment.directory / layout.index(record.number),
-        segment.directory / order if order in record.files else None,
-        decode_kind(record.kind),
-        Metric(settings.metric),
-        len(segment),
-        settings.dim,
-    )
+    place = segment.directory / layout.index(record.number)
+    index = decode_kind(record.kind).open(place, Metric(settings.metric), segment.vectors)
     return OpenIndex(record, index, Curve.from_dict(record.curve))
 
 

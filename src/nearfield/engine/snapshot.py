@@ -12,10 +12,12 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
+from nearfield.core.filters import Filter
 from nearfield.core.metric import Metric
+from nearfield.engine.matches import Allowed, Matches
 from nearfield.engine.pending import PendingView
-from nearfield.index.base import Effort, Index
-from nearfield.index.calibrate import Curve, Point
+from nearfield.index.base import Index
+from nearfield.index.curve import Curve, Point
 from nearfield.store.catalog import IndexRecord, PendingRow
 from nearfield.store.segment import Segment
 
@@ -26,20 +28,17 @@ class OpenIndex:
     def __init__(self, record: IndexRecord, index: Index, curve: Curve) -> None:
         self.record, self.index, self.curve = record, index, curve
         self.kind = str(record.kind.get("kind", ""))
-        self._chosen: dict[tuple[float, int], Point | None] = {}
+        self._chosen: dict[tuple[float, int, float], Point | None] = {}
 
-    def point_for(self, recall: float, k: int) -> Point | None:
-        """The cheapest measured point whose bound reaches `recall`; None if none does."""
-        key = (recall, k)
+    def point_for(self, recall: float, k: int, share: float = 1.0) -> Point | None:
+        """The cheapest measured setting whose bound reaches `recall` among a share of rows; None if none does."""
+        share = math.floor(share * 100) / 100
+        key = (recall, k, share)
         if key not in self._chosen:
             if len(self._chosen) > 1000:
                 self._chosen.clear()
-            self._chosen[key] = self.curve.effort_for(recall, k)
+            self._chosen[key] = self.curve.effort_for(recall, k, share)
         return self._chosen[key]
-
-    def widened(self, effort: Effort, times: float) -> Effort:
-        """The effort for a search of which only one row in `times` may be returned."""
-        return Effort(**{name: min(1 << 14, math.ceil(value * times)) for name, value in effort.to_dict().items()})
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +49,7 @@ class SegmentView:
     live: npt.NDArray[np.uint8] | None = None
     dead: int = 0
     index: OpenIndex | None = None
+    filters: Matches = field(default_factory=Matches, compare=False, repr=False)
 
     def buried(self, rows: Sequence[int]) -> SegmentView:
         """The view with more rows dead."""
@@ -58,7 +58,18 @@ class SegmentView:
         live = np.packbits(np.ones(n, np.bool_), bitorder="little") if self.live is None else self.live.copy()
         keep = ~(np.uint8(1) << (positions & 7).astype(np.uint8))
         np.bitwise_and.at(live, positions >> 3, keep)
-        return replace(self, live=live, dead=n - int(np.bitwise_count(live).sum()))
+        return replace(self, live=live, dead=n - int(np.bitwise_count(live).sum()), filters=Matches())
+
+    def allowed(self, condition: Filter | None) -> Allowed:
+        """The rows that are alive and match; remembered while nothing in the segment dies."""
+        if condition is None:
+            return self.filters.of("", lambda: None if self.live is None else self.live_mask(), len(self.segment))
+        mask = self.segment.columns.mask
+        return self.filters.of(
+            repr(condition),
+            lambda: mask(condition) if self.live is None else mask(condition) & self.live_mask(),
+            len(self.segment),
+        )
 
     def live_mask(self) -> npt.NDArray[np.bool_]:
         """Bool (n,), True where alive."""

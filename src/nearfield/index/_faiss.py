@@ -9,7 +9,11 @@ import importlib
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from nearfield.core.errors import Corrupt, MissingDependency
+from nearfield.index import fastscan
 
 faiss: Any
 try:
@@ -47,9 +51,46 @@ def write(index: Any, path: Path) -> None:
     faiss.write_index(index, str(path))
 
 
+def list_sizes(index: Any) -> npt.NDArray[np.int64] | None:
+    """Vectors in each list of an index that has lists, perhaps behind a transform; None for others."""
+    inner = faiss.downcast_index(index.index) if isinstance(index, faiss.IndexPreTransform) else index
+    if not isinstance(inner, faiss.IndexIVF):
+        return None
+    return np.array([inner.get_list_size(i) for i in range(inner.nlist)], np.int64)
+
+
+def heap_bytes(index: Any) -> int:
+    """Bytes of memory of an index that was read into it: pages of codes that are touched, ids, centroids, the transform."""
+    inner = faiss.downcast_index(index.index) if isinstance(index, faiss.IndexPreTransform) else index
+    sizes = list_sizes(inner)
+    if sizes is None:
+        return int(index.ntotal) * int(index.sa_code_size())
+    blocks = int(faiss.downcast_InvertedLists(inner.invlists).block_size)
+    total = fastscan.touched(sizes, blocks) + 8 * int(sizes.sum()) + 4 * int(inner.d) * int(inner.nlist)
+    return total + (0 if index is inner else 4 * int(index.d) * int(inner.d))
+
+
+def table_bytes(index: Any) -> int:
+    """Bytes of the tables that IVF-PQ keeps in memory beside its file under l2."""
+    inner = faiss.downcast_index(index.index) if isinstance(index, faiss.IndexPreTransform) else index
+    return 4 * int(inner.precomputed_table.size()) if hasattr(inner, "precomputed_table") else 0
+
+
+def scores_at(
+    query: npt.NDArray[np.float32], x: npt.NDArray[np.float32], positions: npt.NDArray[np.int64], by_distance: bool
+) -> npt.NDArray[np.float32]:
+    """Products of a query (dim,) with rows of x, or minus their squared distances: float32 (r,); -inf at position -1."""
+    out = np.empty(len(positions), np.float32)
+    call = faiss.fvec_L2sqr_by_idx if by_distance else faiss.fvec_inner_products_by_idx
+    query, positions = np.ascontiguousarray(query), np.ascontiguousarray(positions)
+    pointer = faiss.swig_ptr
+    call(pointer(out), pointer(query), pointer(x.view(np.ndarray)), pointer(positions), x.shape[1], 1, len(positions))
+    return np.negative(out, out=out) if by_distance else out
+
+
 def set_threads(n: int) -> None:
     """Bounds FAISS's threads in this thread's context."""
     faiss.omp_set_num_threads(n)
 
 
-__all__ = ["faiss", "read", "set_threads", "version", "write"]
+__all__ = ["faiss", "heap_bytes", "list_sizes", "read", "scores_at", "set_threads", "table_bytes", "version", "write"]

@@ -22,9 +22,10 @@ from nearfield.core.errors import Closed, NearfieldError
 from nearfield.core.metric import Metric
 from nearfield.index import encode_kind
 from nearfield.index.base import Kind, Progress
-from nearfield.index.calibrate import Curve
+from nearfield.index.curve import Curve
 
-INDEX, ORDER = "index.faiss", "index.order"
+STEM = "index"
+"""What the files of a build are called, with a suffix each."""
 
 
 class Orders(msgspec.Struct, frozen=True):
@@ -54,10 +55,9 @@ class Report(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """A finished build: file names inside its directory, the measured curve, seconds, and the child's peak memory."""
+    """A finished build: the suffixes of its files, the measured curve, seconds, and the child's peak memory."""
 
-    index: str
-    order: str | None
+    suffixes: tuple[str, ...]
     curve: Curve
     seconds: float
     peak_bytes: int
@@ -145,8 +145,8 @@ def run_build(
             said.seek(max(0, said.tell() - 2000))
             tail = said.read().decode(errors="replace").strip()
             raise NearfieldError(f"building the index failed (exit {code}); searches stay exact: {tail or 'no message'}")
-    order = ORDER if (into / ORDER).exists() else None
-    return Built(INDEX, order, Curve.from_dict(last.curve), last.seconds, last.peak_bytes)
+    suffixes = tuple(sorted(path.suffix for path in into.glob(f"{STEM}.*")))
+    return Built(suffixes, Curve.from_dict(last.curve), last.seconds, last.peak_bytes)
 
 
 def _listen(child: subprocess.Popen[bytes], orders: Orders, progress: Progress | None) -> Report | None:

@@ -1,79 +1,80 @@
-"""Measured recall: how good an index is at each effort, and the least effort that keeps a promise.
+"""Measured recall: how good an index is at each effort, and the cheapest effort that keeps a promise.
 
-Recall@k of a query is the share of its true k best whose place an answer fills with something as near: compared by score, so
-that equal scores do not count against an index. Bounds are one-sided 95 % bounds of the mean over queries by bootstrap
-(Efron & Tibshirani 1993, section 13): queries are what varies, not single hits. No constant here is fitted to a data set.
+Recall@k of a query is the share of its true k best that an answer holds, candidates scored again from the raw vectors where the
+kind does that; what scores as high as the true k-th counts, so that equal scores do not tell against an index. Under a filter
+the truth is among the rows allowed; shares of rows are drawn at random and nested. Bounds are one-sided 95 % bounds of the mean
+over queries by bootstrap (Efron & Tibshirani 1993, section 13): queries are what varies, not single hits. No constant here is
+fitted to a data set.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from nearfield.core.metric import Metric, Scores, Vectors, scores
+from nearfield.core.metric import Metric, Vectors
 from nearfield.index import exact
-from nearfield.index.base import Effort, Index, Kind
+from nearfield.index.base import Effort, Index, Kind, depth
+from nearfield.index.curve import GIVEN, Point, frontier
 
 KS = (1, 10, 100, 1000)
 """The numbers of hits that are measured; a search for k uses the next larger."""
+SHARES = (1.0, 0.9, 0.7, 0.5, 0.3, 0.2, 0.1)
+"""Shares of rows allowed that are measured; a search uses the next smaller."""
 RESAMPLES = 1000
-ENOUGH = 0.9985
-"""A lower bound that ends the measuring of a k; promises above it are kept by exact search."""
-SLOW = 0.6
-"""Seconds that one effort may take over all queries; beyond, each SPARSE-th measures the efforts that remain."""
-SPARSE, DEEP = 4, 8
-"""Each fourth query measures slow efforts, each eighth more than 100 hits: spread evenly, as near rows are alike."""
+ENOUGH, ENOUGH_FILTERED = 0.9985, 0.99
+"""Lower bounds that end the measuring of a k, without and with a filter; promises above are kept by exact search."""
+SLOW = 0.5
+"""Seconds that one effort may take over all queries; beyond, fewer queries measure the efforts that remain."""
+TIMED = 12
+"""Queries that are timed alone at each setting."""
 HELD_OUT = "held-out rows"
-GIVEN = "given queries"
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
-    """One measurement: at `effort`, for `k` hits, the mean recall and its lower bound over `queries` queries."""
+class Group:
+    """Numbers of hits that are measured together: by every `stride`-th query, against the true `depth` best of each."""
 
-    k: int
-    effort: Effort
-    recall: float
-    bound: float
-    queries: int
-    source: str
+    ks: tuple[int, ...]
+    stride: int
+    depth: int
+    width: int
 
 
-@dataclass(frozen=True, slots=True)
-class Curve:
-    """All measurements of one index, for each k in order of rising effort."""
+GROUPS = (Group((1, 10), 1, 256, 320), Group((100,), 4, 1024, 2048), Group((1000,), 8, 2048, 4096))
+"""Queries are taken evenly spread, as near rows are alike. Candidates are looked at up to `width` of them."""
 
-    points: tuple[Point, ...]
 
-    def effort_for(self, recall: float, k: int) -> Point | None:
-        """The least effort whose lower bound reaches `recall` at `k` hits; None: no measured effort does.
+@dataclass(slots=True)
+class Truth:
+    """What is true of some queries: their positions (m, depth) by falling score, and the scores."""
 
-        Given queries decide where there are any: they are what users ask.
-        """
-        measured = sorted({p.k for p in self.points})
-        at = next((m for m in measured if m >= k), None)
-        if at is None:
-            return None
-        sources = {p.source for p in self.points}
-        source = GIVEN if GIVEN in sources else HELD_OUT
-        for point in self.points:
-            if point.k == at and point.source == source and point.bound >= recall:
-                return point
-        return None
+    queries: Vectors
+    scores: npt.NDArray[np.float32]
+    positions: npt.NDArray[np.int64]
+    n: int
 
-    def to_dict(self) -> dict[str, Any]:
-        """As JSON values."""
-        return {"points": [{**asdict(p), "effort": p.effort.to_dict()} for p in self.points]}
+    def scores_of(self, found: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        """The score of each found position (m, width) where it is among the true ones, else -inf."""
+        m = len(found)
+        keys = (self.positions + (np.arange(m) * self.n)[:, None]).ravel()
+        order = np.argsort(keys)
+        wanted = (found + (np.arange(m) * self.n)[:, None]).ravel()
+        at = np.minimum(np.searchsorted(keys, wanted, sorter=order), len(keys) - 1)
+        there = (keys[order[at]] == wanted) & (found.ravel() >= 0)
+        return np.where(there, self.scores.ravel()[order[at]], -np.inf).reshape(found.shape).astype(np.float32)
 
-    @classmethod
-    def from_dict(cls, value: dict[str, Any]) -> Curve:
-        """The curve of `to_dict`."""
-        return cls(tuple(Point(**{**p, "effort": Effort(**p["effort"])}) for p in value["points"]))
+    def least(self, k: int, lot: npt.NDArray[np.float32], share: float) -> npt.NDArray[np.float32]:
+        """The score of each query's k-th best among the positions allowed; NaN where `depth` is not deep enough."""
+        allowed = lot[self.positions] < share if share < 1 else np.ones(self.positions.shape, np.bool_)
+        rank = np.cumsum(allowed, axis=1)
+        at = np.argmax(rank >= k, axis=1)
+        found = np.where(rank[:, -1] < k, np.nan, self.scores[np.arange(len(at)), at])
+        return np.asarray(found, np.float32)
 
 
 def held_out(n: int) -> int:
@@ -84,7 +85,8 @@ def held_out(n: int) -> int:
 def measure(
     index: Index,
     kind: Kind,
-    base: Vectors,
+    x: Vectors,
+    inside: npt.NDArray[np.bool_],
     queries: Vectors,
     metric: Metric,
     source: str,
@@ -94,76 +96,110 @@ def measure(
     """Searches `queries` exactly and at every effort, and compares.
 
     Args:
-        index: holds exactly `base`, position i being row i.
+        index: holds the rows of `x` that are `inside`, by their positions in x.
         kind: names the efforts.
-        base: prepared float32 (n, dim).
-        queries: prepared float32 (m, dim), none of them in `base`.
+        x: prepared float32 (n, dim), perhaps memory-mapped.
+        inside: bool (n,), which rows the index holds.
+        queries: prepared float32 (m, dim), none of them inside.
         metric: which comparison.
         source: what the queries are.
-        seed: of the bootstrap.
+        seed: of the bootstrap and of the shares.
         progress: called with the share done.
 
     Returns:
-        Points for every k <= n, by rising effort, up to the first effort that is good enough for all.
+        For every k and share the settings that none beats in both time and bound, cheapest first.
     """
-    n = len(base)
-    ks = [k for k in KS if k <= n] or [n]
-    truth = {
-        k: least for stride in (1, DEEP) for k, least in _truth(queries[::stride], base, _deep(ks, stride), metric).items()
-    }
+    n = int(inside.sum())
     rng = np.random.default_rng(seed)
+    lot = rng.random(len(x), np.float32)
+    groups = _groups(n)
+    truths = [_truth(queries[:: g.stride], x, min(g.depth, n), metric, inside) for g in groups]
+    todo = {(k, share): ENOUGH if share == 1 else ENOUGH_FILTERED for g in groups for k in g.ks for share in SHARES}
+    points: list[Point] = []
     weights: dict[int, npt.NDArray[np.float64]] = {}
-    open_ks, points, shallow = list(ks), [], 1
-    efforts = list(kind.efforts(n))
+    efforts, sparser = list(kind.efforts(n)), 1
     for number, effort in enumerate(efforts):
-        reach = [k for k in open_ks if not effort.efSearch or effort.efSearch >= k or number == len(efforts) - 1]
         started = time.perf_counter()
-        for stride, many in ((shallow, _deep(reach, 1)), (DEEP, _deep(reach, DEEP))):
-            if not many:
+        for group, truth in zip(groups, truths, strict=True):
+            if not any(k in group.ks for k, _ in todo) or (effort.efSearch and effort.efSearch < min(group.ks)):
                 continue
-            some = np.ascontiguousarray(queries[::stride])
-            m = len(some)
+            some = Truth(truth.queries[::sparser], truth.scores[::sparser], truth.positions[::sparser], len(x))
+            m = len(some.queries)
             weights.setdefault(m, resampling(m, rng))
-            _, found = index.search(some, max(many), effort, None)
-            for k in many:
-                least = truth[k][::stride] if len(truth[k]) > m else truth[k]
-                hit = _recalls(some, base, found[:, :k], least, metric)
-                bound = lower_bound(hit, weights[m])
-                points.append(Point(k, effort, round(float(hit.mean()), 6), round(bound, 6), m, source))
-                if bound >= ENOUGH:
-                    open_ks.remove(k)
+            made = list(_measured(index, kind, some, group, effort, lot, todo, weights[m], source))
+            points += _timed(index, some.queries, made)
+        for point in points:
+            if point.bound >= todo.get((point.k, point.share), 2):
+                del todo[point.k, point.share]
         progress((number + 1) / len(efforts))
-        if not open_ks:
+        if not todo:
             break
-        if time.perf_counter() - started > SLOW:
-            shallow = SPARSE
-    return points
+        if time.perf_counter() - started > SLOW * (1 if sparser == 1 else 2):
+            sparser = min(8, 2 * sparser)
+    return frontier(points)
 
 
-def _deep(ks: list[int], stride: int) -> list[int]:
-    """Of some numbers of hits those beyond 100 (`stride` DEEP), which fewer queries measure, or the others."""
-    return [k for k in ks if (k > 100) == (stride == DEEP)]
+def _groups(n: int) -> list[Group]:
+    """The groups that make sense for n rows."""
+    found = [replace(g, ks=tuple(k for k in g.ks if k <= n)) for g in GROUPS]
+    return [g for g in found if g.ks] or [Group((n,), 1, n, n)]
 
 
-def _truth(queries: Vectors, base: Vectors, ks: list[int], metric: Metric) -> dict[int, Scores]:
-    """For each k the true k-th best score of each query."""
-    if not ks:
-        return {}
-    values, _ = exact.search(np.ascontiguousarray(queries), base, max(ks), metric)
-    return {k: np.ascontiguousarray(values[:, k - 1]) for k in ks}
+def _truth(queries: Vectors, x: Vectors, deep: int, metric: Metric, inside: npt.NDArray[np.bool_]) -> Truth:
+    queries = np.ascontiguousarray(queries)
+    return Truth(queries, *exact.search(queries, x, deep, metric, None if inside.all() else inside), len(x))
 
 
-def _recalls(
-    queries: Vectors, base: Vectors, found: npt.NDArray[np.int64], least: Scores, metric: Metric
-) -> npt.NDArray[np.float64]:
-    """For each query the share of its k answers that are at least as near as the true k-th."""
-    k = found.shape[1]
-    out = np.zeros(len(queries))
-    for i, query in enumerate(queries):
-        positions = found[i][found[i] >= 0]
-        tolerance = 1e-6 * max(1.0, abs(float(least[i])))
-        out[i] = np.count_nonzero(scores(query, base[positions], metric) >= least[i] - tolerance) / k
-    return out
+def _measured(
+    index: Index,
+    kind: Kind,
+    truth: Truth,
+    group: Group,
+    effort: Effort,
+    lot: npt.NDArray[np.float32],
+    todo: dict[tuple[int, float], float],
+    weights: npt.NDArray[np.float64],
+    source: str,
+) -> Iterator[Point]:
+    """One search of a group's queries at one effort, looked at for each k, share and oversampling."""
+    width = min(truth.n, effort.efSearch or group.width)
+    found = index.candidates(truth.queries, width, effort)
+    values, lots = truth.scores_of(found), np.where(found >= 0, lot[found], 2)
+    for share in SHARES:
+        ks = [k for k in group.ks if (k, share) in todo]
+        if not ks:
+            continue
+        allowed = lots < share if share < 1 else found >= 0
+        rank = np.cumsum(allowed, axis=1, dtype=np.int32)
+        for k in ks:
+            least = truth.least(k, lot, share)
+            known = ~np.isnan(least)
+            if known.mean() < 0.95:
+                continue
+            good = allowed & (values >= (least - 1e-6 * np.maximum(1, np.abs(least)))[:, None])
+            for oversampling in kind.oversamplings:
+                setting = replace(effort, oversampling=oversampling)
+                deep = depth(k, setting, share, truth.n)
+                if deep > width and not effort.efSearch:
+                    continue
+                hits = (good[:, :deep] & (rank[:, :deep] <= k * oversampling)).sum(1)
+                recalls = np.where(known, np.minimum(hits, k) / k, 1.0)
+                bound = lower_bound(recalls, weights)
+                mean = round(float(recalls.mean()), 6)
+                yield Point(k, setting, mean, round(bound, 6), len(recalls), source, share)
+
+
+def _timed(index: Index, queries: Vectors, points: Sequence[Point]) -> list[Point]:
+    """The points with the median seconds of single queries, without a filter, at their settings."""
+    seconds: dict[tuple[int, Effort], float] = {}
+    for key in {(p.k, p.effort) for p in points}:
+        took = []
+        for i in range(min(TIMED if key[0] < 100 else 4, len(queries))):
+            start = time.perf_counter()
+            index.search(queries[i : i + 1], key[0], key[1])
+            took.append(time.perf_counter() - start)
+        seconds[key] = float(np.median(took))
+    return [replace(p, seconds=round(seconds[p.k, p.effort], 7)) for p in points]
 
 
 def resampling(m: int, rng: np.random.Generator) -> npt.NDArray[np.float64]:
@@ -175,3 +211,6 @@ def lower_bound(values: npt.NDArray[np.float64], weights: npt.NDArray[np.float64
     """One-sided 95 % lower bound of the mean of per-query recalls (m,), by bootstrap; never above the mean."""
     means = np.sort(weights @ values)
     return float(min(values.mean(), means[int(0.05 * len(means))]))
+
+
+__all__ = ["GIVEN", "HELD_OUT", "held_out", "lower_bound", "measure", "resampling"]

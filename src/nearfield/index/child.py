@@ -11,17 +11,18 @@ import resource
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from nearfield.core.metric import Metric, Vectors
 from nearfield.index import _faiss, calibrate, decode_kind
-from nearfield.index.base import Kind
-from nearfield.index.build import INDEX, ORDER, Orders, Report
-from nearfield.index.wrapper import FaissIndex
+from nearfield.index.build import STEM, Orders, Report
+from nearfield.index.calibrate import GIVEN, HELD_OUT
+from nearfield.index.curve import Curve
 
 ADD_ROWS = 16_384
 
@@ -50,44 +51,45 @@ def _say(report: Report) -> None:
     sys.stdout.buffer.flush()
 
 
-def build(orders: Orders) -> calibrate.Curve:
-    """Builds the index and its order, measures it, and writes both files."""
+def build(orders: Orders) -> Curve:
+    """Builds the index, measures it, and writes its files. Vectors are read block by block, never held whole."""
     metric, kind = Metric(orders.metric), decode_kind(orders.kind)
     x: Vectors = np.memmap(orders.vectors, np.float32, mode="r", shape=(orders.rows, orders.dim))
     rng = np.random.default_rng(orders.seed)
     n_out = calibrate.held_out(orders.rows) if orders.rows > 1 else 0
-    out = np.sort(rng.choice(orders.rows, n_out, replace=False))
-    inside = np.setdiff1d(np.arange(orders.rows), out)
-    base = x[inside]
+    inside = np.ones(orders.rows, np.bool_)
+    inside[rng.choice(orders.rows, n_out, replace=False)] = False
+    order = np.concatenate([np.flatnonzero(inside), np.flatnonzero(~inside)]).astype(np.int32)
+    n = orders.rows - n_out
     _say(Report("training", 0.0))
-    index = kind.train(base, metric, orders.seed)
-    for start in range(0, len(base), ADD_ROWS):
-        index.add(base[start : start + ADD_ROWS])
-        _say(Report("adding", min(1.0, (start + ADD_ROWS) / max(1, len(base)))))
-    points = _measure(index, kind, base, np.ascontiguousarray(x[out]), metric, calibrate.HELD_OUT, orders)
+    wanted = min(n, max(1, kind.training_rows(orders.rows)))
+    building = kind.start(x[order[np.sort(rng.choice(n, wanted, replace=False))]], orders.rows, metric, orders.seed)
+    for start in range(0, n, ADD_ROWS):
+        building.add(x[order[start : min(n, start + ADD_ROWS)]])
+        _say(Report("adding", min(1.0, (start + ADD_ROWS) / n)))
+    points = []
+    for queries, source in _queries(orders, x, ~inside):
+        index = building.index(x, order[:n])
+        points += calibrate.measure(index, kind, x, inside, queries, metric, source, orders.seed, _show)
+    if n_out:
+        building.add(x[order[n:]])
+    _say(Report("writing", 0.0))
+    building.save(Path(orders.into) / STEM, order)
+    return Curve(tuple(points))
+
+
+def _queries(orders: Orders, x: Vectors, out: npt.NDArray[np.bool_]) -> Iterator[tuple[Vectors, str]]:
+    """What to measure with, and its name."""
+    if out.any():
+        yield np.ascontiguousarray(x[np.flatnonzero(out)]), HELD_OUT
     if orders.queries is not None:
         given = np.fromfile(orders.queries, np.float32).reshape(-1, orders.dim)
-        points += _measure(index, kind, base, given, metric, calibrate.GIVEN, orders)
-    index.add(np.ascontiguousarray(x[out]))
-    into = Path(orders.into)
-    _say(Report("writing", 0.0))
-    _faiss.write(index, into / INDEX)
-    if n_out:
-        np.concatenate([inside, out]).astype(np.int32).tofile(into / ORDER)
-    return calibrate.Curve(tuple(points))
+        if len(given):
+            yield given, GIVEN
 
 
-def _measure(
-    index: Any, kind: Kind, base: Vectors, queries: Vectors, metric: Metric, source: str, orders: Orders
-) -> list[calibrate.Point]:
-    if not len(queries):
-        return []
-
-    def show(share: float) -> None:
-        _say(Report("measuring", share))
-
-    wrapped = FaissIndex(index, kind, metric.by_inner_product, None)
-    return calibrate.measure(wrapped, kind, base, queries, metric, source, orders.seed, show)
+def _show(share: float) -> None:
+    _say(Report("measuring", share))
 
 
 if __name__ == "__main__":

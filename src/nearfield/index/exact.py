@@ -11,12 +11,19 @@ import numpy.typing as npt
 
 from nearfield.core.metric import Metric, Positions, Scores, Vectors, rough_scores, scores
 
+ALONE, MANY = 4, 256
+"""Up to so many queries over at least so many scattered rows: rows are read where they lie instead of being copied."""
 BLOCK_BYTES = 32 << 20
 """Bytes of vectors read, or of scores made, at a time."""
 
 
 def search(
-    queries: Vectors, x: Vectors, k: int, metric: Metric, allow: npt.NDArray[np.bool_] | None = None
+    queries: Vectors,
+    x: Vectors,
+    k: int,
+    metric: Metric,
+    allow: npt.NDArray[np.bool_] | None = None,
+    positions: Positions | None = None,
 ) -> tuple[Scores, Positions]:
     """The k best of x for each query.
 
@@ -26,12 +33,14 @@ def search(
         k: how many, at least 1.
         metric: which comparison.
         allow: bool (n,), which rows may be returned; None for all.
+        positions: int64 (r,), ascending: the same, where few are and the caller knows them; None otherwise.
 
     Returns:
         Final scores (m, k) and positions (m, k), best first; -inf and -1 where fewer than k are allowed.
     """
-    positions = None
-    if allow is not None:
+    if positions is not None:
+        n = len(positions)
+    elif allow is not None:
         allowed = np.flatnonzero(allow)
         if len(allowed) * 2 < len(x):
             positions = allowed
@@ -43,6 +52,13 @@ def search(
     out_positions = np.full((len(queries), k), -1, np.int64)
     if k_real == 0:
         return out_scores, out_positions
+    if positions is not None and len(queries) <= ALONE and len(positions) >= MANY:
+        for i, query in enumerate(queries):
+            found = _near(query, x, positions, k_real, metric)
+            final = scores(query, x[found], metric)
+            best = np.lexsort((found, -final))[:k_real]
+            out_scores[i, :k_real], out_positions[i, :k_real] = final[best], found[best]
+        return out_scores, out_positions
     step = max(1, min(len(queries), BLOCK_BYTES // (4 * 4096)))
     for start in range(0, len(queries), step):
         some = queries[start : start + step]
@@ -52,6 +68,26 @@ def search(
             out_scores[start + i, :k_real] = final[best]
             out_positions[start + i, :k_real] = found[best]
     return out_scores, out_positions
+
+
+def _near(query: npt.NDArray[np.float32], x: Vectors, positions: Positions, k: int, metric: Metric) -> Positions:
+    """Of scattered positions those that surely include the k best: scored where they lie, without copying rows."""
+    from nearfield.index import _faiss
+
+    rough = _faiss.scores_at(query, x, positions, metric is Metric.L2)
+    if len(positions) <= k:
+        return positions
+    some = np.argpartition(-rough, min(len(rough), k + 64) - 1)[: k + 64]
+    cut = float(np.sort(rough[some])[-k])
+    unit, dim = 2.0**-24, x.shape[1]
+    if metric is Metric.L2:
+        slack = 8 * dim * unit * abs(cut)
+    else:
+        rows = x[positions[some]]
+        longest = float(np.sqrt(np.einsum("ij,ij->i", rows, rows).max() * np.dot(query, query)))
+        slack = 4 * dim * unit * max(longest, abs(cut))
+    near: Positions = positions[rough >= cut - slack]
+    return near
 
 
 def _candidates(

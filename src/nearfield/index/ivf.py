@@ -1,77 +1,88 @@
-"""IVF: vectors in lists around centroids, of which a search reads a few. Small and quick to build; exact inside a list."""
+"""IVF: vectors in lists around centroids, of which a search reads a few. Small and quick to build."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import numpy as np
-
-from nearfield.core.errors import InvalidInput
 from nearfield.core.metric import Metric, Vectors
+from nearfield.index import coarse
+from nearfield.index import storage as storages
 from nearfield.index.base import Effort
-
-TRAIN_PER_LIST = 64
-"""Training vectors for each list: k-means gains little beyond (30 to 256 are usual)."""
+from nearfield.index.faiss_kind import FaissKind, Trained
 
 
 @dataclass(frozen=True, slots=True)
-class Ivf:
-    """An inverted file of full vectors (FAISS IndexIVFFlat).
+class Ivf(FaissKind):
+    """An inverted file of vectors (FAISS IndexIVFFlat, IndexIVFScalarQuantizer).
 
     Attributes:
         lists: how many ("nlist"), at least 1; 0 takes about 4 x sqrt(n), at most n / 39. More: less read at equal recall,
             longer training.
+        storage: how lists keep vectors: "float32" (exact inside a list), "float16", or "int8"; candidates of the latter two
+            are scored again from the raw vectors.
     """
 
     lists: int = 0
+    storage: str = "float32"
 
     name: ClassVar[str] = "ivf"
 
     def __post_init__(self) -> None:
-        if not 0 <= self.lists <= 1 << 20:
-            raise InvalidInput("not a number of lists", field="lists", expected="0 (by size) to 1,048,576", received=self.lists)
+        coarse.check(self.lists)
+        storages.check(self.storage)
 
-    def lists_for(self, n: int) -> int:
-        """The number of lists for n vectors."""
-        most = max(1, n // 39)
-        return min(self.lists, max(1, n)) if self.lists else min(most, 1 << round(math.log2(max(1.0, 4 * math.sqrt(n)))))
+    @property
+    def recipe(self) -> str:
+        """See Kind."""
+        return f"IVF{self.lists or 'L'}," + storages.NAMES[self.storage]
+
+    @property
+    def refines(self) -> bool:
+        """See Kind."""
+        return self.storage != "float32"
 
     def nbytes(self, n: int, dim: int) -> int:
-        """Bytes of the index file: vectors and ids in lists, centroids, list sizes."""
-        lists = self.lists_for(n)
-        return n * (4 * dim + 8) + lists * (4 * dim + 16) + 300
+        """Bytes of the index's files: vectors and ids in lists, centroids, list sizes, order, codec."""
+        each = storages.bytes_each(self.storage, dim) + 8 + coarse.ORDER_BYTES
+        return n * each + coarse.nbytes(coarse.count(self.lists, n), dim) + storages.header_bytes(self.storage, dim)
 
-    def train(self, x: Vectors, metric: Metric, seed: int) -> Any:
-        """An empty index, its centroids trained on a sample of `x` by k-means."""
+    def resident(self, n: int, dim: int, metric: Metric) -> tuple[int, int]:
+        """All of the files, once every list has been read."""
+        return (self.nbytes(n, dim),) * 2
+
+    def build_bytes(self, n: int, dim: int) -> int:
+        """Peak memory of building: lists double as they grow (1.5 x on average), and the training sample."""
+        each = storages.bytes_each(self.storage, dim) + 8
+        return int(1.5 * n * each) + self.training_rows(n) * 8 * dim + coarse.BUILD_BASE
+
+    def training_rows(self, n: int) -> int:
+        """A sample for k-means."""
+        return min(n, coarse.training_rows(coarse.count(self.lists, n)))
+
+    def train(self, sample: Vectors, n: int, metric: Metric, seed: int) -> Trained:
+        """An empty index, its centroids trained by k-means."""
         from nearfield.index._faiss import faiss
 
-        lists = self.lists_for(len(x))
-        kind = faiss.METRIC_INNER_PRODUCT if metric.by_inner_product else faiss.METRIC_L2
-        coarse = faiss.IndexFlatIP(x.shape[1]) if metric is Metric.COSINE else faiss.IndexFlatL2(x.shape[1])
-        if metric is Metric.IP:
-            coarse = faiss.IndexFlatIP(x.shape[1])
-        index = faiss.IndexIVFFlat(coarse, x.shape[1], lists, kind)
-        index.cp.spherical = metric is Metric.COSINE
-        index.cp.niter = 10
-        index.cp.seed = 1 + seed % (1 << 30)
-        index.cp.min_points_per_centroid = 1
-        index.cp.max_points_per_centroid = TRAIN_PER_LIST
-        wanted = min(len(x), TRAIN_PER_LIST * lists)
-        chosen = np.sort(np.random.default_rng(seed).choice(len(x), wanted, replace=False))
-        index.train(np.ascontiguousarray(x[chosen]))
-        return index
+        dim, lists = sample.shape[1], min(coarse.count(self.lists, n), len(sample))
+        quantizer = storages.quantizer(self.storage, metric)
+        codec = storages.codec_for(self.storage, metric, sample)
+        nearest = coarse.quantizer(lists, dim, metric if codec is None else Metric.L2)
+        kind = storages.metric_type(self.storage, metric)
+        if quantizer is None:
+            index = faiss.IndexIVFFlat(nearest, dim, lists, kind)
+        else:
+            index = faiss.IndexIVFScalarQuantizer(nearest, dim, lists, quantizer, kind, False)
+        index.own_fields = True
+        nearest.this.disown()
+        coarse.prepare(index, metric, seed).train(sample if codec is None else codec.encode(sample))
+        return Trained(index, codec)
 
     def efforts(self, n: int) -> Sequence[Effort]:
         """Nprobe from 1 to all lists, in steps of about 1.4."""
-        lists = self.lists_for(n)
-        steps = sorted({min(lists, max(1, round(2 ** (i / 2)))) for i in range(2 * max(1, lists).bit_length() + 1)})
-        return tuple(Effort(nprobe=nprobe) for nprobe in steps)
+        return coarse.efforts(coarse.count(self.lists, n))
 
-    def parameters(self, effort: Effort, selector: Any) -> Any:
+    def parameters(self, effort: Effort) -> Any:
         """FAISS search parameters."""
-        from nearfield.index._faiss import faiss
-
-        return faiss.SearchParametersIVF(nprobe=effort.nprobe, sel=selector)
+        return coarse.parameters(effort)

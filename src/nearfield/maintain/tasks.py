@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import threading
+import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +18,7 @@ from nearfield.engine.local import LocalEngine
 from nearfield.engine.snapshot import SegmentView
 from nearfield.index import decode_kind, encode_kind
 from nearfield.index.base import Kind
-from nearfield.index.build import run_build
+from nearfield.index.build import STEM, run_build
 from nearfield.maintain.policy import Action, Build, Merge, Seal
 from nearfield.plan.choose import choose
 from nearfield.store import files, layout
@@ -110,9 +111,13 @@ def _build_aside(
 ) -> IndexRecord:
     segment = view.segment
 
+    began: dict[str, float] = {}
+
     def show(phase: str, share: float) -> None:
         if progress is not None:
-            progress(f"indexing segment {segment.number}: {phase} {share:.0%}")
+            spent = time.monotonic() - began.setdefault(phase, time.monotonic())
+            left = f", {spent * (1 - share) / share:.0f} s left" if spent > 1 and share else ""
+            progress(f"indexing segment {segment.number}: {phase} {share:.0%}{left}")
 
     built = run_build(
         segment.directory / layout.VECTORS,
@@ -127,10 +132,10 @@ def _build_aside(
     )
     number = engine.new_index_number()
     records = {}
-    for made, name in ((built.index, layout.index(number)), (built.order, layout.order(number))):
-        if made is not None:
-            records[name] = FileRecord(*files.adopt(aside / made))
-            files.rename(aside / made, segment.directory / name)
+    for suffix in built.suffixes:
+        made, name = aside / f"{STEM}{suffix}", f"{layout.index(number)}{suffix}"
+        records[name] = FileRecord(*files.adopt(made))
+        files.rename(made, segment.directory / name)
     files.sync_directory(segment.directory)
     return IndexRecord(segment.number, number, encode_kind(kind), built.curve.to_dict(), records, built.seconds, reason)
 

@@ -10,7 +10,7 @@ from nearfield.core.errors import Closed
 from nearfield.engine import verify
 from nearfield.engine.local import LocalEngine
 from nearfield.engine.verify import Report
-from nearfield.index import encode_kind
+from nearfield.index import decode_kind, encode_kind
 from nearfield.maintain import policy, tasks
 from nearfield.maintain.policy import Action, Build, Merge, SegmentStats, Stats
 from nearfield.store import files
@@ -122,7 +122,10 @@ class Maintainer:
         import msgspec
 
         engine = self._engine
-        chosen = None if kind == "auto" else encode_kind(kind)
+        chosen = None
+        if kind != "auto":
+            chosen = encode_kind(kind)
+            decode_kind(chosen).check(engine.dim, engine.metric)
         engine.write_settings(msgspec.structs.replace(engine.settings, index=chosen))
         with self._busy:
             for view in engine.snapshot.segments:

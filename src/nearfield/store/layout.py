@@ -33,10 +33,5 @@ def segment(collection_directory: Path, number: int) -> Path:
 
 
 def index(number: int) -> str:
-    """The index file's name inside its segment's directory."""
-    return f"index-{number}.faiss"
-
-
-def order(number: int) -> str:
-    """The name of the file that maps index ids to positions, beside the index."""
-    return f"index-{number}.order"
+    """The name of an index's files inside its segment's directory, without their suffixes."""
+    return f"index-{number}"

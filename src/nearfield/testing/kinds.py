@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -9,9 +10,10 @@ import numpy as np
 
 from nearfield.core.errors import Corrupt
 from nearfield.core.metric import Metric, prepare, scores
-from nearfield.index import calibrate, decode_kind, encode_kind, exact, open_index
-from nearfield.index.base import Kind
-from nearfield.index.build import Built, run_build
+from nearfield.index import calibrate, decode_kind, encode_kind, exact
+from nearfield.index.base import Allow, Effort, Kind
+from nearfield.index.build import STEM, Built, run_build
+from nearfield.index.curve import Curve
 
 N, DIM = 3000, 24
 
@@ -39,8 +41,11 @@ class KindContract:
     def opened(self, directory: Path, metric: Metric, x: Any) -> tuple[Any, Built]:
         """The built index, opened, and what the build said."""
         built = self.built(directory, metric, x)
-        order = None if built.order is None else directory / "into" / built.order
-        return open_index(directory / "into" / built.index, order, self.kind, metric, len(x), DIM), built
+        return self.kind.open(directory / "into" / STEM, metric, x), built
+
+    def highest(self) -> Effort:
+        """The highest effort."""
+        return replace(list(self.kind.efforts(N))[-1], oversampling=list(self.kind.oversamplings)[-1])
 
     def test_round_trips_as_json(self) -> None:
         """A kind is stored as its fields."""
@@ -54,8 +59,8 @@ class KindContract:
             x = self.data(metric)
             index, _ = self.opened(place, metric, x)
             queries = self.data(metric, 50, seed=5)
-            effort = list(self.kind.efforts(N))[-1]
-            rough, found = index.search(queries, 10, effort, None)
+            answer = index.search(queries, 10, self.highest())
+            rough, found = answer.scores, answer.positions
             _, true = exact.search(queries, x, 10, metric)
             assert np.mean([len(set(a) & set(b)) / 10 for a, b in zip(found, true, strict=True)]) > 0.9
             for query, row, values in zip(queries, found, rough, strict=True):
@@ -67,18 +72,20 @@ class KindContract:
         x = self.data(Metric.L2)
         index, _ = self.opened(tmp_path, Metric.L2, x)
         allow = np.random.default_rng(3).random(N) < 0.3
-        effort = list(self.kind.efforts(N))[-1]
-        _, found = index.search(x[:40], 10, effort, np.packbits(allow, bitorder="little"))
+        found = index.search(x[:40], 10, self.highest(), Allow(np.packbits(allow, bitorder="little"), 0.3)).positions
         assert allow[found[found >= 0]].all()
         _, true = exact.search(x[:40], x, 10, Metric.L2, allow)
         assert np.mean([len(set(a) & set(b)) / 10 for a, b in zip(found, true, strict=True)]) > 0.8
 
     def test_bytes_are_known_before_building(self, tmp_path: Path) -> None:
-        """`nbytes` is within 5 % of the file."""
+        """`nbytes` is within 5 % of the files, and `resident` holds what an opened index takes."""
         x = self.data(Metric.L2)
-        built = self.built(tmp_path, Metric.L2, x)
-        size = (tmp_path / "into" / built.index).stat().st_size
-        assert abs(self.kind.nbytes(N, DIM) - size) <= 0.05 * size
+        index, built = self.opened(tmp_path, Metric.L2, x)
+        least, most = self.kind.resident(N, DIM, Metric.L2)
+        assert 0.9 * least <= index.resident_bytes <= 1.1 * most + 4096
+        size = sum(path.stat().st_size for path in (tmp_path / "into").iterdir())
+        assert built.suffixes
+        assert abs(self.kind.nbytes(N, DIM) - size) <= 0.05 * size + 4096
 
     def test_recall_was_measured_on_rows_held_out(self, tmp_path: Path) -> None:
         """The curve rises with effort, and its bounds lie under its means."""
@@ -87,16 +94,19 @@ class KindContract:
         assert points
         assert all(p.bound <= p.recall <= 1 and p.source == calibrate.HELD_OUT for p in points)
         assert points[-1].recall >= points[0].recall
-        assert calibrate.Curve.from_dict(built.curve.to_dict()) == built.curve
+        assert Curve.from_dict(built.curve.to_dict()) == built.curve
 
     def test_a_damaged_file_is_refused(self, tmp_path: Path) -> None:
         """A cut file is Corrupt, never a crash."""
         x = self.data(Metric.L2)
         built = self.built(tmp_path, Metric.L2, x)
-        path = tmp_path / "into" / built.index
-        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-        try:
-            open_index(path, None, self.kind, Metric.L2, N, DIM)
-        except Corrupt:
-            return
-        raise AssertionError("a cut file was opened")
+        for suffix in built.suffixes:
+            path = tmp_path / "into" / f"{STEM}{suffix}"
+            whole = path.read_bytes()
+            path.write_bytes(whole[: len(whole) // 2])
+            try:
+                self.kind.open(tmp_path / "into" / STEM, Metric.L2, x)
+            except Corrupt:
+                path.write_bytes(whole)
+                continue
+            raise AssertionError(f"a cut {suffix} file was opened")
