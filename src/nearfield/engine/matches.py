@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
 
 import numpy as np
@@ -24,6 +25,10 @@ SMALLEST_BUDGET, BUDGET_SHARE = 8 << 20, 0.125
 """Bytes that masks and blocks of a segment may take: a share of its vectors' bytes."""
 
 
+_makers = ThreadPoolExecutor(1, "nearfield-filters")
+"""Makes blocks, one at a time; its thread starts with the first."""
+
+
 class Allowed:
     """The rows of a segment that are alive and match: `mask` is bool (n,), None if all; `count` of `n` are."""
 
@@ -33,6 +38,7 @@ class Allowed:
         self.uses = 0
         self.block: Block | None = None
         self._lock = threading.Lock()
+        self._making: Future[None] | None = None
 
     @property
     def share(self) -> float:
@@ -55,14 +61,15 @@ class Allowed:
         return self.n + self.n // 8 + 8 * self.count + (self.block.nbytes if self.block else 0)
 
     def coded(self, x: Vectors, metric: Metric) -> Block | None:
-        """The allowed rows as a block, made when first asked for; None while another thread makes it."""
-        if self.block is None and self._lock.acquire(blocking=False):
-            try:
-                if self.block is None:
-                    self.block = Block(x, self.positions, metric)
-            finally:
-                self._lock.release()
+        """The allowed rows as a block, begun when first asked for; None until it is made: no search waits for it."""
+        if self.block is None and self._making is None:
+            with self._lock:
+                if self._making is None:
+                    self._making = _makers.submit(self._make, x, metric)
         return self.block
+
+    def _make(self, x: Vectors, metric: Metric) -> None:
+        self.block = Block(x, self.positions, metric)
 
 
 class Matches:

@@ -107,8 +107,9 @@ def _point(view: SegmentView, allowed: Allowed, k: int, request: Request, metric
     point = index.point_for(request.recall, k, allowed.share)
     if point is None or request.condition is None:
         return point
-    dim = view.segment.vectors.shape[1]
-    if _coding(view, allowed, metric) and START + allowed.count * dim / rates.measured().coded < point.seconds:
+    vectors = view.segment.vectors
+    by_codes = START + allowed.count * vectors.shape[1] / rates.measured().coded
+    if by_codes < point.seconds and _coding(view, allowed, metric) and allowed.coded(vectors, metric) is not None:
         return None
     return point if point.seconds < TRY * _scan_seconds(view, allowed) else None
 

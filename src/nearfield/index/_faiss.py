@@ -6,6 +6,7 @@ Knows FAISS; every other module of the package imports it from here.
 from __future__ import annotations
 
 import importlib
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -83,14 +84,43 @@ def scores_at(
     out = np.empty(len(positions), np.float32)
     call = faiss.fvec_L2sqr_by_idx if by_distance else faiss.fvec_inner_products_by_idx
     query, positions = np.ascontiguousarray(query), np.ascontiguousarray(positions)
+    use_threads(1)
     pointer = faiss.swig_ptr
     call(pointer(out), pointer(query), pointer(x.view(np.ndarray)), pointer(positions), x.shape[1], 1, len(positions))
     return np.negative(out, out=out) if by_distance else out
 
 
+_most = int(faiss.omp_get_max_threads())
+_mine = threading.local()
+
+
 def set_threads(n: int) -> None:
-    """Bounds FAISS's threads in this thread's context."""
-    faiss.omp_set_num_threads(n)
+    """Bounds the threads that FAISS may use for one call."""
+    global _most
+    _most = n
 
 
-__all__ = ["faiss", "heap_bytes", "list_sizes", "read", "scores_at", "set_threads", "table_bytes", "version", "write"]
+def use_threads(work: int) -> None:
+    """Before a call that handles `work` queries or vectors: one alone is not shared among threads.
+
+    FAISS opens a parallel region even then, whose threads wait for each other: on a busy machine for a time slice each.
+    OpenMP keeps the number for each calling thread, so it is set where it differs.
+    """
+    wanted = 1 if work == 1 else _most
+    if getattr(_mine, "threads", 0) != wanted:
+        faiss.omp_set_num_threads(wanted)
+        _mine.threads = wanted
+
+
+__all__ = [
+    "faiss",
+    "heap_bytes",
+    "list_sizes",
+    "read",
+    "scores_at",
+    "set_threads",
+    "table_bytes",
+    "use_threads",
+    "version",
+    "write",
+]

@@ -57,6 +57,7 @@ class Block:
         coded = self._codec.encode(query[None])
         distances = np.empty((1, width), np.float32)
         labels = np.empty((1, width), np.int64)
+        _faiss.use_threads(1)
         pointer = _faiss.faiss.swig_ptr
         self._index.search_c(1, pointer(coded), width, pointer(distances), pointer(labels))
         apart = np.sqrt(distances[0]) / self._codec.scale

@@ -60,6 +60,9 @@ class FaissKind:
 
     def start(self, sample: Vectors, n: int, metric: Metric, seed: int) -> Building:
         """See Kind."""
+        from nearfield.index import _faiss
+
+        _faiss.use_threads(len(sample))
         return FaissBuilding(self, self.train(np.ascontiguousarray(sample), n, metric, seed), metric)
 
     def open(self, place: Path, metric: Metric, vectors: Vectors) -> Index:
@@ -88,6 +91,9 @@ class FaissBuilding:
 
     def add(self, x: Vectors) -> None:
         """See Building."""
+        from nearfield.index import _faiss
+
+        _faiss.use_threads(len(x))
         self._index.add(np.ascontiguousarray(x) if self._codec is None else self._codec.encode(x))
 
     def index(self, vectors: Vectors, order: npt.NDArray[np.int32]) -> Index:

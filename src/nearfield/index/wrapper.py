@@ -79,6 +79,7 @@ class FaissIndex:
     def _ranked(self, queries: Vectors, width: int, effort: Effort) -> tuple[Scores, Positions]:
         """What FAISS returns for m queries: rough scores (m, width), best first, and positions, -1 for none."""
         m = len(queries)
+        _faiss.use_threads(m)
         distances = np.empty((m, width), np.float32)
         labels = np.empty((m, width), np.int64)
         parameters = self._parameters.get(effort)
