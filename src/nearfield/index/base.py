@@ -62,12 +62,12 @@ MOST = 1 << 16
 
 
 def depth(k: int, effort: Effort, share: float, n: int) -> int:
-    """How many candidates a search for k hits among a `share` of n rows looks at: a graph has efSearch of them anyway."""
+    """How many candidates a search for k hits among a `share` of n rows looks at: of a graph at most the efSearch it keeps."""
     wanted = k * max(1, effort.oversampling)
-    if share < 1:
-        wanted = max(effort.efSearch, math.ceil(SPARE * wanted / max(share, 1e-6)) + 8)
-    elif effort.efSearch:
-        wanted = max(k, min(wanted, effort.efSearch))
+    if effort.efSearch:
+        wanted = max(k, effort.efSearch if share < 1 else min(wanted, effort.efSearch))
+    elif share < 1:
+        wanted = math.ceil(SPARE * wanted / max(share, 1e-6)) + 8
     return max(1, min(wanted, n, MOST))
 
 

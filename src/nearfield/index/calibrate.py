@@ -10,7 +10,7 @@ fitted to a data set.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -28,7 +28,7 @@ SHARES = (1.0, 0.9, 0.7, 0.5, 0.3, 0.2, 0.1)
 RESAMPLES = 1000
 ENOUGH, ENOUGH_FILTERED = 0.9985, 0.99
 """Lower bounds that end the measuring of a k, without and with a filter; promises above are kept by exact search."""
-SLOW = 0.5
+SLOW = 0.3
 """Seconds that one effort may take over all queries; beyond, fewer queries measure the efforts that remain."""
 TIMED = 12
 """Queries that are timed alone at each setting."""
@@ -45,7 +45,7 @@ class Group:
     width: int
 
 
-GROUPS = (Group((1, 10), 1, 256, 320), Group((100,), 4, 1024, 2048), Group((1000,), 8, 2048, 4096))
+GROUPS = (Group((1, 10), 1, 256, 1024), Group((100,), 4, 1024, 4096), Group((1000,), 8, 2048, 8192))
 """Queries are taken evenly spread, as near rows are alike. Candidates are looked at up to `width` of them."""
 
 
@@ -116,7 +116,7 @@ def measure(
     truths = [_truth(queries[:: g.stride], x, min(g.depth, n), metric, inside) for g in groups]
     todo = {(k, share): ENOUGH if share == 1 else ENOUGH_FILTERED for g in groups for k in g.ks for share in SHARES}
     points: list[Point] = []
-    weights: dict[int, npt.NDArray[np.float64]] = {}
+    weights: dict[int, npt.NDArray[np.float32]] = {}
     efforts, sparser = list(kind.efforts(n)), 1
     for number, effort in enumerate(efforts):
         started = time.perf_counter()
@@ -126,7 +126,7 @@ def measure(
             some = Truth(truth.queries[::sparser], truth.scores[::sparser], truth.positions[::sparser], len(x))
             m = len(some.queries)
             weights.setdefault(m, resampling(m, rng))
-            made = list(_measured(index, kind, some, group, effort, lot, todo, weights[m], source))
+            made = _measured(index, kind, some, group, effort, lot, todo, weights[m], source)
             points += _timed(index, some.queries, made)
         for point in points:
             if point.bound >= todo.get((point.k, point.share), 2):
@@ -158,12 +158,14 @@ def _measured(
     effort: Effort,
     lot: npt.NDArray[np.float32],
     todo: dict[tuple[int, float], float],
-    weights: npt.NDArray[np.float64],
+    weights: npt.NDArray[np.float32],
     source: str,
-) -> Iterator[Point]:
+) -> list[Point]:
     """One search of a group's queries at one effort, looked at for each k, share and oversampling."""
     width = min(truth.n, effort.efSearch or group.width)
     found = index.candidates(truth.queries, width, effort)
+    made: list[Point] = []
+    recalls: list[npt.NDArray[np.float32]] = []
     values, lots = truth.scores_of(found), np.where(found >= 0, lot[found], 2)
     for share in SHARES:
         ks = [k for k in group.ks if (k, share) in todo]
@@ -183,10 +185,15 @@ def _measured(
                 if deep > width and not effort.efSearch:
                     continue
                 hits = (good[:, :deep] & (rank[:, :deep] <= k * oversampling)).sum(1)
-                recalls = np.where(known, np.minimum(hits, k) / k, 1.0)
-                bound = lower_bound(recalls, weights)
-                mean = round(float(recalls.mean()), 6)
-                yield Point(k, setting, mean, round(bound, 6), len(recalls), source, share)
+                recalls.append(np.where(known, np.minimum(hits, k) / k, 1).astype(np.float32))
+                made.append(Point(k, setting, 0, 0, len(hits), source, share))
+    if not made:
+        return []
+    each = np.stack(recalls, axis=1)
+    return [
+        replace(point, recall=round(float(mean), 6), bound=round(float(bound), 6))
+        for point, mean, bound in zip(made, each.mean(0), lower_bound(each, weights), strict=True)
+    ]
 
 
 def _timed(index: Index, queries: Vectors, points: Sequence[Point]) -> list[Point]:
@@ -202,15 +209,15 @@ def _timed(index: Index, queries: Vectors, points: Sequence[Point]) -> list[Poin
     return [replace(p, seconds=round(seconds[p.k, p.effort], 7)) for p in points]
 
 
-def resampling(m: int, rng: np.random.Generator) -> npt.NDArray[np.float64]:
+def resampling(m: int, rng: np.random.Generator) -> npt.NDArray[np.float32]:
     """Weights (RESAMPLES, m) of bootstrap samples of m queries: each row says how often each was drawn, over m."""
-    return rng.multinomial(m, np.full(m, 1 / m), size=RESAMPLES) / m
+    return (rng.multinomial(m, np.full(m, 1 / m), size=RESAMPLES) / m).astype(np.float32)
 
 
-def lower_bound(values: npt.NDArray[np.float64], weights: npt.NDArray[np.float64]) -> float:
-    """One-sided 95 % lower bound of the mean of per-query recalls (m,), by bootstrap; never above the mean."""
-    means = np.sort(weights @ values)
-    return float(min(values.mean(), means[int(0.05 * len(means))]))
+def lower_bound(values: npt.NDArray[np.float32], weights: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """One-sided 95 % lower bounds (c,) of the means of per-query recalls (m, c), by bootstrap; never above the mean."""
+    means = np.sort(weights @ values, axis=0)
+    return np.asarray(np.minimum(values.mean(0), means[int(0.05 * len(means))]), np.float32)
 
 
 __all__ = ["GIVEN", "HELD_OUT", "held_out", "lower_bound", "measure", "resampling"]

@@ -87,7 +87,7 @@ class Hnsw(FaissKind):
 
     def efforts(self, n: int) -> Sequence[Effort]:
         """EfSearch from 10 up, in steps of about 1.4."""
-        steps = (10, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 2048, 4096)
+        steps = (10, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 1024, 2048, 4096)
         return tuple(Effort(efSearch=ef) for ef in steps if ef <= max(10, n))
 
     def parameters(self, effort: Effort) -> Any:
