@@ -17,18 +17,18 @@ BELOW: dict[str, set[str]] = {
     "index": {"core"},
     "store": {"core"},
     "embed": {"core"},
-    "plan": {"core", "index"},
+    "planning": {"core", "index"},
     "engine": {"core", "index", "store"},
-    "maintain": {"core", "index", "store", "plan", "engine"},
+    "maintain": {"core", "index", "store", "planning", "engine"},
     "embedding": {"core", "embed"},
     "intake": {"core", "store", "engine", "embedding"},
     "transfer": {"core", "store"},
-    "searching": {"core", "engine", "embedding"},
+    "searching": {"core", "index", "engine", "embedding"},
     "collection": {"core", "store", "engine", "embedding", "intake", "transfer", "searching"},
     "database": {"core", "index", "store", "embed", "engine", "maintain", "embedding", "collection"},
     "testing": {"core", "index", "embed"},
     "doctor": {"core", "store", ""},
-    "cli": {"core", "store", "doctor", ""},
+    "cli": {"core", "store", "planning", "doctor", ""},
     "__main__": {"cli"},
 }
 """Layer: what it imports besides itself. "" is the public door, `import nearfield`."""
@@ -41,6 +41,7 @@ ONLY_HERE: dict[str, set[str]] = {
     "huggingface_hub": {"embed/text.py"},
     "apsw": {"store/sqlite.py"},
     "httpx": {"embed/remote.py"},
+    "usearch": {"index/usearch_graph.py"},
     "psutil": {"doctor.py", "maintain/tasks.py"},
     "pyarrow": {"store/", "cli/arrays.py"},
     "typer": {"cli/"},
@@ -51,7 +52,7 @@ ONLY_HERE: dict[str, set[str]] = {
 }
 """Package: the files (or folders) that may import it."""
 
-HEAVY = ("faiss", "torch", "sentence_transformers", "apsw", "pyarrow", "httpx", "typer", "rich")
+HEAVY = ("faiss", "usearch", "torch", "sentence_transformers", "apsw", "pyarrow", "httpx", "typer", "rich")
 
 
 def files() -> list[Path]:

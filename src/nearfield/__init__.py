@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from nearfield.index.ivf import Ivf
     from nearfield.index.ivfpq import IvfPq
     from nearfield.index.rabitq import Rabitq
+    from nearfield.index.usearch import Usearch
+    from nearfield.planning.plan import GpuScan, Plan, Recipe, plan
     from nearfield.store.backup import restore
 
 __version__ = "0.1.0"
@@ -64,15 +66,20 @@ _HOMES = {
     "Document": "core.types",
     "Effort": "index.base",
     "Flat": "index.flat",
+    "GpuScan": "planning.plan",
     "Hit": "core.types",
     "Hits": "core.types",
     "Hnsw": "index.hnsw",
     "Ivf": "index.ivf",
     "IvfPq": "index.ivfpq",
     "Metric": "core.metric",
+    "Plan": "planning.plan",
     "Rabitq": "index.rabitq",
+    "Usearch": "index.usearch",
+    "Recipe": "planning.plan",
     "Written": "core.types",
     "open": "database",
+    "plan": "planning.plan",
     "restore": "store.backup",
 }
 
@@ -88,6 +95,7 @@ __all__ = [
     "Effort",
     "FilterError",
     "Flat",
+    "GpuScan",
     "Hit",
     "Hits",
     "Hnsw",
@@ -102,10 +110,14 @@ __all__ = [
     "NotFound",
     "OutOfSpace",
     "Overloaded",
+    "Plan",
     "Rabitq",
     "ReadOnly",
+    "Recipe",
+    "Usearch",
     "Written",
     "open",
+    "plan",
     "restore",
 ]
 

@@ -18,10 +18,12 @@ from nearfield.searching import Filter, Searching
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from nearfield.core.metric import Vectors
     from nearfield.engine.local import LocalEngine
     from nearfield.engine.stats import Stats
     from nearfield.engine.verify import Report
     from nearfield.index.base import Kind
+    from nearfield.maintain.calibrating import Calibration
     from nearfield.maintain.worker import Maintainer
 
 
@@ -143,6 +145,43 @@ class Collection(Searching):
     def rebuild(self, kind: Kind | str = "auto") -> None:
         """Builds every segment's index again, aside, as `kind`; searches go on. Returns when all are swapped."""
         self._keeper().rebuild(kind)
+
+    def record_queries(self, n: int) -> None:
+        """Keeps a sample of the query vectors of real searches, so that indexes are measured with them. Off by default.
+
+        The sample is drawn evenly (reservoir sampling) from all searches by text or vector, without a filter, since this was
+        called. It is data of the collection: float32 vectors, no texts, no times, in the table `queries` of its catalog.sqlite,
+        written every few seconds and at close; copies and backups hold it too. Deleting it: record_queries(0).
+
+        Args:
+            n: the most that are kept, 100 to 10,000; 0 turns it off and deletes every one, from the disk too. Another n than
+                before starts anew; the same n changes nothing.
+        """
+        from nearfield.engine import recording
+
+        self._keeper()
+        if inputs.whole(n, "n") and not recording.LEAST <= n <= recording.MOST:
+            allowed = f"0, or {recording.LEAST} to {recording.MOST:,}"
+            raise InvalidInput("not a number of queries to keep", field="n", expected=allowed, received=n)
+        if self._engine.recorder.record(int(n)):
+            self._engine.vacuum()
+
+    def calibrate(self, queries: Sequence[str] | Vectors | None = None) -> tuple[Calibration, ...]:
+        """Measures the indexes again with real queries, without building them; searches go by that from then on.
+
+        All rows are in the indexes by now, so none can be held out as when they were built: documents' own vectors as queries
+        would flatter an index. What was measured with held-out rows then is kept and reported apart.
+
+        Args:
+            queries: 20 to 10,000 texts, or float32 (m, dim); None takes the recorded ones (see `record_queries`).
+
+        Returns:
+            For each segment with an index what was measured; empty if none has one: then every search is exact.
+
+        Raises:
+            InvalidInput: too few or too many queries, or bad ones.
+        """
+        return self._keeper().calibrate(None if queries is None else self._prepared(queries))
 
     def verify(self) -> Report:
         """Reads every byte and compares it with what was written; see Report."""

@@ -19,6 +19,7 @@ from nearfield.core.types import Document, Hits
 from nearfield.embedding import BoundEmbedder
 
 if TYPE_CHECKING:
+    from nearfield.engine.explain import Explanation
     from nearfield.engine.local import LocalEngine
     from nearfield.index.base import Effort
 
@@ -156,6 +157,8 @@ class Searching:
             queries = prepare(found, self.metric)[0]
         request = self._request(k, filter, recall, exact, documents, vectors, offset, deadline, effort)
         hits = self._engine.search(queries, request)[0]
+        if filter is None:
+            self._engine.recorder.offer(queries)
         return hits if fields is None else _narrowed_hits(hits, fields)
 
     def _like(
@@ -201,14 +204,65 @@ class Searching:
     ) -> list[Hits]:
         """Many searches in one call, the same as each alone: texts, or float32 (m, dim), in; one Hits each out."""
         request = self._request(k, filter, recall, exact, documents, False, 0, None, effort)
-        if isinstance(queries, str) or (len(queries) and isinstance(queries[0], str)):
-            texts = [queries] if isinstance(queries, str) else queries
-            found = self._embedder.encode([inputs.text(t, f"queries[{i}]") for i, t in enumerate(texts)], "query")
-        elif len(queries):
-            found = inputs.vectors(queries, self.dim, field="queries")
-        else:
+        if not isinstance(queries, str) and not len(queries):
             return []
-        return self._engine.search(prepare(found, self.metric)[0], request)
+        prepared = self._prepared(queries)
+        hits = self._engine.search(prepared, request)
+        if filter is None:
+            self._engine.recorder.offer(prepared)
+        return hits
+
+    def _prepared(self, queries: Any) -> Vectors:
+        """Queries as callers give them, texts or float32 (m, dim), as what is searched with."""
+        several = [queries] if isinstance(queries, str) else queries
+        many = hasattr(several, "__len__") and getattr(several, "ndim", 1) > 0 and len(several) > 0
+        if many and isinstance(several[0], str):
+            found = self._embedder.encode([inputs.text(t, f"queries[{i}]") for i, t in enumerate(several)], "query")
+        else:
+            found = inputs.vectors(queries, self.dim, field="queries")
+        return prepare(found, self.metric)[0]
+
+    def explain(
+        self,
+        query: str | None = None,
+        *,
+        id: str,
+        vector: Any = None,
+        k: int = 10,
+        filter: Filter | None = None,
+        recall: float | None = None,
+        effort: Effort | None = None,
+    ) -> Explanation:
+        """Why `search` with the same arguments returns the document `id`, or does not. Costs an exact scan.
+
+        Args:
+            query: a text, embedded with the collection's model.
+            id: the document in question.
+            vector: float32 (dim,), in place of `query`.
+            k: how many hits are asked for.
+            filter: which documents may be returned.
+            recall: the recall to hold; the collection's own by default.
+            effort: as in `search`.
+
+        Returns:
+            Its exact rank and score, whether it is returned, and what its segment and index did; `.text()` for people.
+
+        Raises:
+            NotFound: no document has this id; the message says whether one was deleted.
+            InvalidInput: bad input, named as in `search`.
+        """
+        from nearfield.engine import explain
+
+        if (query is not None) + (vector is not None) != 1:
+            raise InvalidInput("give exactly one thing to search for", field="query", expected="one of query, vector")
+        document_id = inputs.document_id(id)
+        request = self._request(k, filter, recall, False, False, False, 0, None, effort)
+        if vector is not None:
+            found = inputs.vector(vector, self.dim)
+        else:
+            found = self._embedder.encode([inputs.text(query, "query")], "query")
+        self._engine.check_open()
+        return explain.explain(self._engine.snapshot, document_id, prepare(found, self.metric)[0], request)
 
     def _request(
         self,
@@ -223,6 +277,10 @@ class Searching:
         effort: Effort | None = None,
     ) -> Any:
         from nearfield.engine.segment_search import Request
+        from nearfield.index.base import Effort
+
+        if effort is not None and not isinstance(effort, Effort):
+            raise InvalidInput("not an effort", field="effort", expected="a nearfield.Effort(...)", received=effort)
 
         return Request(
             inputs.k(k),

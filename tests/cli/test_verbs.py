@@ -1,6 +1,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import nearfield as nf
@@ -37,6 +38,44 @@ def test_search_with_a_filter_and_offset(cli: Cli, books: str) -> None:
     assert {hit["id"] for hit in found} == {"b", "c"}
     all_ids = [h["id"] for h in cli("search", books, "moon", "--json").json["hits"]]
     assert [h["id"] for h in cli("search", books, "moon", "--offset", 1, "--json").json["hits"]] == all_ids[1:]
+
+
+def test_explain_says_why_not(cli: Cli, books: str) -> None:
+    said = cli("explain", books, "b", "the moon", "-k", 2)
+    assert said.code == 0
+    assert said.out.splitlines()[0].startswith("'b' ranks ")
+    assert "does not return it" in said.out
+    found = cli("explain", books, "d", "the moon", "-f", '{"year": {"$lt": 1990}}', "--json").json
+    assert (found["rank"], found["of"], found["returned"], found["segment"]) == (1, 1, True, 0)
+    vector = json.dumps(cli("get", books, "b", "--vectors", "--json").json[0]["vector"])
+    assert cli("explain", books, "b", "--vector", vector, "--json").json["rank"] == 1
+    cli("rm", books, "a")
+    for arguments, code, words in [
+        (("a", "moon"), 1, "no document has this id"),
+        (("zz", "moon"), 1, "no document has this id"),
+        (("b",), 2, "exactly one"),
+    ]:
+        done = cli("explain", books, *arguments)
+        assert (done.code, done.out) == (code, "")
+        assert words in done.err
+
+
+def test_stats_tell_the_history_of_an_index(cli: Cli, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    with nf.open(tmp_path / "data") as db:
+        c = db.create("v", embedder=None, dim=8, index=nf.Hnsw(links=4, build_effort=8))
+        c.load(ids=[f"d{i}" for i in range(2000)], vectors=rng.standard_normal((2000, 8)))
+        c.optimize()
+        c.calibrate(rng.standard_normal((40, 8)))
+        c.record_queries(100)
+    said = cli("stats", "data/v").out
+    assert "HNSW4,SQ8" in said
+    assert "0 min ago" in said
+    assert "with 40 given queries" in said
+    assert "0 of at most 100" in said
+    index = cli("stats", "data/v", "--json").json["segments"][0]["index"]
+    assert index["queries"] == 40
+    assert index["planned_bytes"] > 0
 
 
 def test_get_update_rm_count_ls(cli: Cli, books: str) -> None:

@@ -71,6 +71,11 @@ class TestRabitqOneBit(KindContract):
     kind = nf.Rabitq(lists=32, bits=1)
 
 
+class TestUsearch(KindContract):
+    kind = nf.Usearch(links=12, build_effort=40)
+    metrics = (Metric.COSINE, Metric.L2)
+
+
 class TestRabitq(KindContract):
     kind = nf.Rabitq(lists=32)
 

@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from nearfield.cli import adding, data, demo, ops
+from nearfield.cli import adding, data, demo, explaining, ops, planning
 from nearfield.cli.options import DONE, MISUSE, guarded
 from nearfield.core.config import check_keys
 from nearfield.core.errors import InvalidInput
@@ -26,6 +26,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "create": data.create,
     "add": adding.add,
     "search": data.search,
+    "explain": explaining.explain,
     "get": data.get,
     "update": data.update,
     "rm": data.rm,
@@ -34,6 +35,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "rename": data.rename,
     "export": data.export,
     "import": data.import_,
+    "plan": planning.plan,
     "stats": ops.stats,
     "optimize": ops.optimize,
     "verify": ops.verify,

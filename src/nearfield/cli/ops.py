@@ -29,9 +29,10 @@ def stats(target: options.Anywhere, json: options.Json = False) -> None:
                 "documents": f"{each.documents:,} (dim {each.dim}, {each.metric}, embedder {each.embedder or 'none'})",
                 "not in a segment yet": f"{each.pending:,} of at most {each.pending_limit:,}",
                 "deleted, not purged": f"{each.tombstones:,}",
-                "with an index": f"{each.indexed:,}; the others are compared one by one",
+                "with an index": f"{each.indexed:,}; the others ({each.unindexed_share:.0%}) are compared one by one",
                 "bytes": format_size(each.nbytes),
                 "recall held": each.recall,
+                "recorded queries": f"{each.recorded:,} of at most {each.recording:,}" if each.recording else "off",
             }
         )
         if each.segments:
@@ -43,6 +44,9 @@ def stats(target: options.Anywhere, json: options.Json = False) -> None:
                 ],
                 right=("segment", "rows", "live", "bytes"),
             )
+        for segment in each.segments:
+            if segment.index is not None:
+                show.line(f"segment {segment.number}: {describe_history(segment.index)}")
         for number, reason in each.damaged.items():
             show.line(f"segment {number}: the index is damaged ({reason}); run: nearfield repair {target}")
         if each.problem:
@@ -58,6 +62,17 @@ def describe_index(index: Any) -> tuple[str, str, str]:
     points = [p for p in index.curve.get("points", []) if p["k"] == 10]
     measured = f"{points[0]['recall']:.3f} to {points[-1]['recall']:.3f} by effort" if points else "not measured"
     return f"{index.kind.get('kind', '')} {kind} ({format_size(index.nbytes)})".strip(), measured, index.reason
+
+
+def describe_history(index: Any) -> str:
+    """What an index takes, when it was built, and when and with what it was measured, on one line."""
+    measured = " and ".join(f"{count:,} {source}" for source, count in index.measured.items()) or "nothing"
+    built = f"built {show.moment(index.created)} in {show.duration(index.build_seconds)}" if index.created else "built earlier"
+    again = f", last {show.moment(index.calibrated)} with {index.queries:,} {index.calibrated_by}" if index.calibrated else ""
+    return (
+        f"{index.recipe}, {format_size(index.nbytes)} (planned {format_size(index.planned_bytes)}), "
+        f"{format_size(index.resident_bytes)} of memory when all is read; {built}, measured with {measured}{again}"
+    )
 
 
 def optimize(target: options.Target, json: options.Json = False) -> None:

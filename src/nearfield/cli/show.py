@@ -85,6 +85,14 @@ def duration(seconds: float) -> str:
     return f"{int(seconds) // 60} min {int(seconds) % 60:02d} s"
 
 
+def moment(seconds: float) -> str:
+    """A moment, in seconds since 1970, for people: local date and minute, and how long ago that is."""
+    ago = max(0.0, time.time() - seconds)
+    days, hours = int(ago // 86400), int(ago // 3600)
+    said = f"{days} d" if days else f"{hours} h" if hours else f"{int(ago // 60)} min"
+    return f"{time.strftime('%Y-%m-%d %H:%M', time.localtime(seconds))} ({said} ago)"
+
+
 class Meter:
     """Progress on standard error: a bar with rate and remaining time in a terminal, a line every few seconds elsewhere.
 

@@ -21,10 +21,11 @@ from nearfield.core.types import Document, Hits, Written
 from nearfield.engine import opening, search, swaps, writes
 from nearfield.engine.base import Capabilities
 from nearfield.engine.committer import Committer, Transaction
+from nearfield.engine.recording import Recorder
 from nearfield.engine.segment_search import Request
 from nearfield.engine.snapshot import Delta, OpenIndex, SegmentView, Snapshot
 from nearfield.engine.writes import Records
-from nearfield.store import catalog, files, layout, sqlite
+from nearfield.store import catalog, files, layout, queries, sqlite
 from nearfield.store.catalog import Settings
 from nearfield.store.segment import Segment
 
@@ -40,6 +41,7 @@ class LocalEngine:
         snapshot: what searches see now; immutable, replaced at each commit.
         damaged: for each segment whose index could not be opened, why; it is searched exactly until rebuilt.
         loading: how many bulk loads are running; merges and index builds wait for them.
+        recorder: the sample of queries asked.
         loaded_at: `time.monotonic()` at the end of the last bulk load.
         on_change: called after each commit and never waited for; None until someone maintains the collection.
     """
@@ -62,8 +64,10 @@ class LocalEngine:
         self._room = threading.Condition()
         self.snapshot, self.damaged = self._read({})
         self._committer: Committer | None = None
+        recorded = queries.read_state(self._connection)
         if not read_only:
             self._start_writing()
+        self.recorder = Recorder(recorded, self.dim, None if read_only else self.submit)
 
     def _start_writing(self) -> None:
         numbers = catalog.counters(self._connection)
@@ -183,7 +187,7 @@ class LocalEngine:
 
         def work(connection: sqlite.Connection) -> None:
             connection.execute("VACUUM")
-            connection.pragma("wal_checkpoint(TRUNCATE)")
+            list(connection.execute("PRAGMA wal_checkpoint(TRUNCATE)"))
 
         self.check_open()
         if self._committer is not None:
@@ -290,6 +294,8 @@ class LocalEngine:
         """Finishes what was submitted and closes the files."""
         if self._closed:
             return
+        if os.getpid() == self._pid:
+            self.recorder.close()
         self._closed = True
         if os.getpid() != self._pid:
             return

@@ -21,8 +21,8 @@ from nearfield.index.block import Block
 
 REMEMBERED = 64
 """Filters remembered for each segment."""
-SMALLEST_BUDGET, BUDGET_SHARE = 8 << 20, 0.125
-"""Bytes that masks and blocks of a segment may take: a share of its vectors' bytes."""
+BUDGET_SHARE, LEAST_BUDGET, MOST_BUDGET = 0.125, 8 << 20, 256 << 20
+"""Bytes that masks and blocks of a segment may take: a share of its vectors' bytes, within bounds."""
 
 
 _makers = ThreadPoolExecutor(1, "nearfield-filters")
@@ -93,7 +93,7 @@ class Matches:
 
     def trim(self, vector_bytes: int) -> None:
         """Forgets the oldest until all take no more than their share; called after something was added."""
-        budget = max(SMALLEST_BUDGET, int(BUDGET_SHARE * vector_bytes))
+        budget = min(MOST_BUDGET, max(LEAST_BUDGET, int(BUDGET_SHARE * vector_bytes)))
         with self._lock:
             total = sum(found.nbytes for found in self._found.values())
             while len(self._found) > 1 and (len(self._found) > REMEMBERED or total > budget):

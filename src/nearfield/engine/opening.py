@@ -76,6 +76,8 @@ def read_snapshot(
             except (NearfieldError, OSError) as error:
                 damaged[record.number] = str(error)
                 index = None
+        elif index.record != wanted:
+            index = OpenIndex(wanted, index.index, Curve.from_dict(wanted.curve))
         view = SegmentView(segment, index=index)
         views.append(view.buried(dead[record.number]) if dead[record.number] else view)
     metric = Metric(settings.metric)

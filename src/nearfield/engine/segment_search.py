@@ -29,9 +29,8 @@ TRY = 0.2
 """The most that a try of the index may cost beside the scan it may not spare."""
 START = 40e-6
 """Seconds of a scan that do not depend on rows."""
-BLOCK_SHARE = 0.1
-"""The most of a segment's vector bytes that the codes of one filter's rows may take."""
-BLOCK_LEAST = 4 << 20
+BLOCK_SHARE, BLOCK_LEAST, BLOCK_MOST = 0.1, 4 << 20, 32 << 20
+"""The bytes that the codes of one filter's rows may take: a share of the segment's vectors' bytes, within bounds."""
 
 Found = tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]
 """(final scores, positions) of one query in one part, best first."""
@@ -125,7 +124,7 @@ def _coding(view: SegmentView, allowed: Allowed, metric: Metric) -> bool:
     if allowed.block is not None:
         return allowed.block.usable
     nbytes = allowed.count * view.segment.vectors.shape[1]
-    most = max(BLOCK_LEAST, BLOCK_SHARE * view.segment.vectors.nbytes)
+    most = min(BLOCK_MOST, max(BLOCK_LEAST, BLOCK_SHARE * view.segment.vectors.nbytes))
     return allowed.uses > 0 and metric is not Metric.IP and allowed.mask is not None and nbytes <= most
 
 

@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 from nearfield.engine.local import PENDING_BYTES, PENDING_ROWS, LocalEngine
+from nearfield.engine.snapshot import OpenIndex
+from nearfield.index import decode_kind
 
 
 class Background(Protocol):
@@ -14,16 +16,46 @@ class Background(Protocol):
     problem: str | None
     doing: str | None
 
+    @property
+    def index_from(self) -> int:
+        """Live rows above which a segment gets an index."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class IndexStats:
-    """One index: its kind and parameters, bytes on disk, the measured curve, and why it was chosen."""
+    """One index; sizes in bytes, moments in seconds since 1970.
+
+    Attributes:
+        kind: its kind and parameters.
+        nbytes: of its files.
+        build_seconds: that building and measuring took.
+        curve: all that was measured of it.
+        reason: why this kind was chosen.
+        recipe: the usual name of the kind in the field.
+        planned_bytes: of its files, as predicted before building.
+        resident_bytes: of memory when all of it has been touched, mapped pages included.
+        created: when it was built; 0 if that was not kept.
+        measured: for each source of queries in the curve how many a point was measured with at the most; slow settings are
+            measured with fewer.
+        calibrated: when it was last measured with recorded or given queries; 0: never.
+        calibrated_by: "recorded queries" or "given queries"; "" if never.
+        queries: how many those were.
+    """
 
     kind: dict[str, Any]
     nbytes: int
     build_seconds: float
     curve: dict[str, Any]
     reason: str
+    recipe: str
+    planned_bytes: int
+    resident_bytes: int
+    created: float
+    measured: dict[str, int]
+    calibrated: float
+    calibrated_by: str
+    queries: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +78,9 @@ class Stats:
             `pending_bytes_limit` bytes.
         tombstones: deleted or replaced documents whose bytes are still in a segment.
         damaged: segments whose index could not be opened, with the reason; they are searched exactly.
+        index_from: live documents above which a segment gets an index; None where nobody maintains (read-only).
+        recording: the most queries that are kept of those asked; 0: none are.
+        recorded: how many are kept now; as of opening where it was opened read-only.
         background: what runs in the background, or None; `problem` why it last failed, or None.
     """
 
@@ -65,6 +100,9 @@ class Stats:
     damaged: dict[int, str]
     background: str | None
     problem: str | None
+    index_from: int | None
+    recording: int
+    recorded: int
 
     @property
     def nbytes(self) -> int:
@@ -76,9 +114,14 @@ class Stats:
         """Live documents in segments that have an index."""
         return sum(s.live for s in self.segments if s.index is not None)
 
+    @property
+    def unindexed_share(self) -> float:
+        """The share of documents that every search compares with one by one: without an index, or pending."""
+        return 1 - self.indexed / self.documents if self.documents else 0.0
+
     def to_dict(self) -> dict[str, Any]:
         """As JSON values."""
-        return {**asdict(self), "nbytes": self.nbytes, "indexed": self.indexed}
+        return {**asdict(self), "nbytes": self.nbytes, "indexed": self.indexed, "unindexed_share": self.unindexed_share}
 
 
 def collect(name: str, engine: LocalEngine, background: Background | None) -> Stats:
@@ -87,11 +130,7 @@ def collect(name: str, engine: LocalEngine, background: Background | None) -> St
     snapshot = engine.snapshot
     segments = []
     for view in snapshot.segments:
-        index = None
-        if view.index is not None:
-            record = view.index.record
-            nbytes = sum(f.size for f in record.files.values())
-            index = IndexStats(record.kind, nbytes, record.seconds, record.curve, record.reason)
+        index = None if view.index is None else _index(view.index, len(view.segment), engine.dim)
         size = sum(f.size for f in view.segment.record.files.values())
         segments.append(SegmentStats(view.segment.number, len(view.segment), len(view), size, index))
     return Stats(
@@ -111,4 +150,29 @@ def collect(name: str, engine: LocalEngine, background: Background | None) -> St
         dict(engine.damaged),
         background.doing if background else None,
         background.problem if background else None,
+        background.index_from if background else None,
+        engine.recorder.state.capacity,
+        engine.recorder.kept,
+    )
+
+
+def _index(index: OpenIndex, rows: int, dim: int) -> IndexStats:
+    record, kind = index.record, decode_kind(index.record.kind)
+    measured: dict[str, int] = {}
+    for point in index.curve.points:
+        measured[point.source] = max(measured.get(point.source, 0), point.queries)
+    return IndexStats(
+        record.kind,
+        sum(f.size for f in record.files.values()),
+        record.seconds,
+        record.curve,
+        record.reason,
+        kind.recipe.replace("{d}", str(dim)),
+        kind.nbytes(rows, dim),
+        index.index.resident_bytes,
+        record.created,
+        measured,
+        record.calibrated,
+        record.calibrated_by,
+        record.queries,
     )

@@ -12,8 +12,9 @@ from nearfield.index.hnsw import Hnsw
 from nearfield.index.ivf import Ivf
 from nearfield.index.ivfpq import IvfPq
 from nearfield.index.rabitq import Rabitq
+from nearfield.index.usearch import Usearch
 
-KINDS: dict[str, Any] = {kind.name: kind for kind in (Flat, Hnsw, Ivf, IvfPq, Rabitq)}
+KINDS: dict[str, Any] = {kind.name: kind for kind in (Flat, Hnsw, Ivf, IvfPq, Rabitq, Usearch)}
 
 
 def encode_kind(kind: Any) -> dict[str, Any]:

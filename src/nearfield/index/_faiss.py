@@ -60,6 +60,22 @@ def list_sizes(index: Any) -> npt.NDArray[np.int64] | None:
     return np.array([inner.get_list_size(i) for i in range(inner.nlist)], np.int64)
 
 
+def takes_codes(index: Any) -> bool:
+    """Whether an index stores bytes as they come, so that its input must go through a codec."""
+    inner = faiss.downcast_index(index.storage) if isinstance(index, faiss.IndexHNSW) else index
+    quantizer = getattr(inner, "sq", None)
+    return quantizer is not None and quantizer.qtype == faiss.ScalarQuantizer.QT_8bit_direct
+
+
+def ids_in_list(index: Any, number: int) -> npt.NDArray[np.int64]:
+    """The ids in one list of an IndexIVF, as a copy."""
+    lists = index.invlists
+    size, pointer = lists.list_size(number), lists.get_ids(number)
+    found = np.array(faiss.rev_swig_ptr(pointer, size)) if size else np.empty(0, np.int64)
+    lists.release_ids(number, pointer)
+    return found
+
+
 def heap_bytes(index: Any) -> int:
     """Bytes of memory of an index that was read into it: pages of codes that are touched, ids, centroids, the transform."""
     inner = faiss.downcast_index(index.index) if isinstance(index, faiss.IndexPreTransform) else index
@@ -100,6 +116,11 @@ def set_threads(n: int) -> None:
     _most = n
 
 
+def most_threads() -> int:
+    """The bound."""
+    return _most
+
+
 def use_threads(work: int) -> None:
     """Before a call that handles `work` queries or vectors: one alone is not shared among threads.
 
@@ -115,11 +136,14 @@ def use_threads(work: int) -> None:
 __all__ = [
     "faiss",
     "heap_bytes",
+    "ids_in_list",
     "list_sizes",
+    "most_threads",
     "read",
     "scores_at",
     "set_threads",
     "table_bytes",
+    "takes_codes",
     "use_threads",
     "version",
     "write",

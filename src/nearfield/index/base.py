@@ -71,14 +71,14 @@ def depth(k: int, effort: Effort, share: float, n: int) -> int:
     return max(1, min(wanted, n, MOST))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Found:
     """An index's answer to m queries.
 
     Attributes:
         scores: float32 (m, k), best first: final up to rounding where `kind.refines`, else the index's own.
         positions: int64 (m, k); -1 for none.
-        seen: int64 (m,), how many candidates the index had; without `allow`, those it returned.
+        seen: int64 (m,), how many candidates the index had; not counted, zeros, without `allow`.
         passed: int64 (m,), how many of them were allowed. A share far below `Allow.share` says that a filter
             rules out what is near the query.
     """

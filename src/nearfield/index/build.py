@@ -29,7 +29,7 @@ STEM = "index"
 
 
 class Orders(msgspec.Struct, frozen=True):
-    """What the child is told."""
+    """What the child is told: to build, or with `index` to measure a finished index again, among the rows of `live`."""
 
     vectors: str
     rows: int
@@ -41,6 +41,8 @@ class Orders(msgspec.Struct, frozen=True):
     nice: int
     seed: int
     queries: str | None = None
+    index: str | None = None
+    live: str | None = None
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -110,6 +112,67 @@ def run_build(
         seed,
         None if queries is None else str(queries),
     )
+    last, curve = _run(orders, progress, cancelled, "building")
+    suffixes = tuple(sorted(path.suffix for path in into.glob(f"{STEM}.*")))
+    return Built(suffixes, curve, last.seconds, last.peak_bytes)
+
+
+def run_measure(
+    index: Path,
+    kind: Kind,
+    vectors: Path,
+    rows: int,
+    dim: int,
+    metric: Metric,
+    queries: Path,
+    *,
+    live: Path | None = None,
+    nice: int = 10,
+    progress: Progress | None = None,
+    cancelled: threading.Event | None = None,
+    seed: int = 0,
+) -> Curve:
+    """Measures a finished index with queries, without building anything; the points' source is GIVEN.
+
+    All rows are in the index by now, so none can be held out: only queries from elsewhere can be used.
+
+    Args:
+        index: the path of its files, without their suffixes.
+        kind: which index it is.
+        vectors: prepared float32 (rows, dim), raw, C order.
+        rows: how many.
+        dim: numbers in each.
+        metric: which comparison.
+        queries: prepared float32 queries, raw.
+        live: packed bits over positions (little bit order): the rows that count; None for all.
+        nice: added to the child's niceness, so that searches go first.
+        progress: called with phase and share.
+        cancelled: when set, the child is ended.
+        seed: of everything random.
+
+    Raises:
+        NearfieldError: the child failed; the message has the end of what it said.
+        Closed: cancelled.
+    """
+    orders = Orders(
+        str(vectors),
+        rows,
+        dim,
+        str(metric),
+        encode_kind(kind),
+        "",
+        os.cpu_count() or 1,
+        nice,
+        seed,
+        str(queries),
+        str(index),
+        None if live is None else str(live),
+    )
+    return _run(orders, progress, cancelled, "measuring")[1]
+
+
+def _run(orders: Orders, progress: Progress | None, cancelled: threading.Event | None, doing: str) -> tuple[Report, Curve]:
+    """Starts the child and waits for its last report and curve."""
     with tempfile.TemporaryFile() as said:
         child = subprocess.Popen(
             [sys.executable, "-m", "nearfield.index.child"],
@@ -139,14 +202,13 @@ def run_build(
             if watcher is not None:
                 watcher.join()
         if cancelled is not None and cancelled.is_set():
-            raise Closed("the index build was cancelled")
+            raise Closed(f"{doing} the index was cancelled")
         if code != 0 or last is None or last.curve is None:
             said.seek(0, os.SEEK_END)
             said.seek(max(0, said.tell() - 2000))
             tail = said.read().decode(errors="replace").strip()
-            raise NearfieldError(f"building the index failed (exit {code}); searches stay exact: {tail or 'no message'}")
-    suffixes = tuple(sorted(path.suffix for path in into.glob(f"{STEM}.*")))
-    return Built(suffixes, Curve.from_dict(last.curve), last.seconds, last.peak_bytes)
+            raise NearfieldError(f"{doing} the index failed (exit {code}); searches go on without: {tail or 'no message'}")
+    return last, Curve.from_dict(last.curve)
 
 
 def _listen(child: subprocess.Popen[bytes], orders: Orders, progress: Progress | None) -> Report | None:

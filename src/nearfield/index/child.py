@@ -1,4 +1,4 @@
-"""The process that builds one index: `python -m nearfield.index.child`, started by index.build and by nobody else.
+"""The process that builds or measures one index: `python -m nearfield.index.child`, started by index.build and by nobody else.
 
 Reads its orders from standard input, says progress on standard output, writes into one directory, exits when standard input
 closes. About 1,000 rows are held out of training and index, searched exactly and at every effort, and added last.
@@ -12,19 +12,23 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from nearfield.core.metric import Metric, Vectors
+from nearfield.core.metric import Metric, Positions, Vectors
 from nearfield.index import _faiss, calibrate, decode_kind
+from nearfield.index.base import Allow, Effort, Found, Index, depth
 from nearfield.index.build import STEM, Orders, Report
 from nearfield.index.calibrate import GIVEN, HELD_OUT
-from nearfield.index.curve import Curve
+from nearfield.index.curve import Curve, Point
 
 ADD_ROWS = 16_384
+AT_ONCE = 500
+"""Queries whose candidates are sorted together."""
 
 
 def main() -> None:
@@ -34,7 +38,7 @@ def main() -> None:
     os.nice(orders.nice)
     _faiss.set_threads(orders.threads)
     start = time.perf_counter()
-    curve = build(orders)
+    curve = build(orders) if orders.index is None else measure(orders, Path(orders.index))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     _say(Report("done", 1.0, curve.to_dict(), time.perf_counter() - start, peak))
 
@@ -76,6 +80,46 @@ def build(orders: Orders) -> Curve:
     _say(Report("writing", 0.0))
     building.save(Path(orders.into) / STEM, order)
     return Curve(tuple(points))
+
+
+def measure(orders: Orders, place: Path) -> Curve:
+    """Measures a finished index with given queries, among the rows that are live."""
+    metric, kind = Metric(orders.metric), decode_kind(orders.kind)
+    x: Vectors = np.memmap(orders.vectors, np.float32, mode="r", shape=(orders.rows, orders.dim))
+    live = np.ones(orders.rows, np.bool_)
+    if orders.live is not None:
+        live = np.unpackbits(np.fromfile(orders.live, np.uint8), count=orders.rows, bitorder="little").view(np.bool_)
+    index = Living(kind.open(place, metric, x), live)
+    points: list[Point] = []
+    for queries, source in _queries(orders, x, np.zeros(orders.rows, np.bool_)):
+        points += calibrate.measure(index, kind, x, live, queries, metric, source, orders.seed, _show)
+    return Curve(tuple(points))
+
+
+class Living:
+    """An index in which only some rows are alive, as searches see it: its live candidates move up, further ones follow."""
+
+    def __init__(self, index: Index, live: npt.NDArray[np.bool_]) -> None:
+        self._index, self._live, self._share = index, live, float(live.mean())
+        self.resident_bytes = index.resident_bytes
+
+    def search(self, queries: Vectors, k: int, effort: Effort, allow: Allow | None = None) -> Found:
+        """See Index.search: the time it takes is what is measured."""
+        return self._index.search(queries, k, effort, allow)
+
+    def candidates(self, queries: Vectors, width: int, effort: Effort) -> Positions:
+        """See Index.candidates; a graph keeps no more than its efSearch, dead ones included."""
+        if self._share == 1:
+            return self._index.candidates(queries, width, effort)
+        wider = depth(width, replace(effort, oversampling=1), self._share, len(self._live))
+        out = np.full((len(queries), width), -1, np.int64)
+        for start in range(0, len(queries), AT_ONCE):
+            found = self._index.candidates(queries[start : start + AT_ONCE], wider, effort)
+            kept = (found >= 0) & self._live[found]
+            first = np.argsort(~kept, axis=1, kind="stable")[:, :width]
+            rows = np.arange(len(found))[:, None]
+            out[start : start + AT_ONCE, : first.shape[1]] = np.where(kept[rows, first], found[rows, first], -1)
+        return out
 
 
 def _queries(orders: Orders, x: Vectors, out: npt.NDArray[np.bool_]) -> Iterator[tuple[Vectors, str]]:

@@ -18,6 +18,8 @@ from nearfield.core.metric import Vectors
 KEPT = 0.9995
 """The share of a sample's numbers that is not clipped: rare long ones would cost all others their resolution."""
 SAMPLE = 20_000
+SMALLEST = 1e-30
+"""Spread of numbers below which all are alike."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,7 @@ class Codec:
         if some.min() >= 0 and some.max() <= 255 and np.array_equal(some, np.rint(some)):
             return cls(np.zeros(some.shape[1], np.float32), np.float32(1))
         middle = np.median(some, axis=0).astype(np.float32)
-        spread = float(np.quantile(np.abs(some - middle), kept)) or 1.0
+        spread = max(float(np.quantile(np.abs(some - middle), kept)), SMALLEST)
         scale = np.float32(127.5 / spread)
         return cls((middle - np.float32(127.5) / scale).astype(np.float32), scale)
 
@@ -54,6 +56,14 @@ class Codec:
         out *= self.scale
         np.rint(out, out=out)
         return np.clip(out, 0, 255, out=out)
+
+    def encode_one(self, vector: npt.NDArray[np.float32], out: npt.NDArray[np.float32]) -> None:
+        """Writes the codes of one vector (dim,) into `out`."""
+        np.subtract(vector, self.offset, out=out)
+        np.multiply(out, self.scale, out=out)
+        np.rint(out, out=out)
+        np.maximum(out, 0, out=out)
+        np.minimum(out, 255, out=out)
 
     def decode(self, codes: Vectors) -> Vectors:
         """The vectors that codes stand for."""

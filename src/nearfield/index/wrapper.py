@@ -1,12 +1,11 @@
 """A FAISS index as our Index: positions in and out, search parameters per call, nothing shared is ever set.
 
-The wrapper alone knows that FAISS's ids may not be positions (`order` maps one to the other), that its input may be codes,
-and that its candidates are scored again from the raw vectors. A filter looks at candidates by rank: what is allowed among the
-K nearest is what is nearest among the allowed, however filter and query are related; where too few are, the caller is told.
+The wrapper knows that FAISS's ids may not be positions (`order` maps one to the other) and that its input may be codes.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,12 +13,15 @@ import numpy.typing as npt
 
 from nearfield.core.metric import Metric, Positions, Scores, Vectors
 from nearfield.index import _faiss
+from nearfield.index.alone import Alone
 from nearfield.index.base import Allow, Effort, Found, depth
 from nearfield.index.codec import Codec
 from nearfield.index.faiss_kind import FaissKind
+from nearfield.index.probe import Probe, on_scale, probe
+from nearfield.index.ranking import Ranking
 
 
-class FaissIndex:
+class FaissIndex(Ranking):
     """A finished FAISS index.
 
     Args:
@@ -42,42 +44,30 @@ class FaissIndex:
         codec: Codec | None = None,
         nbytes: int = 0,
     ) -> None:
-        self._index, self._kind, self._metric, self._codec = index, kind, metric, codec
-        self._vectors = vectors.view(np.ndarray)
-        self._order = None if order is None else order.view(np.ndarray)
+        super().__init__(metric, vectors, int(index.ntotal), order, kind.refines)
+        self._index, self._kind, self._codec, self._nbytes = index, kind, codec, nbytes
         self._parameters: dict[Effort, Any] = {}
-        self._dim, self._n, self._nbytes = int(index.d), int(index.ntotal), nbytes
-        faiss = _faiss.faiss
-        self._by_distance = index.metric_type == faiss.METRIC_L2
-        self._score = faiss.fvec_L2sqr_by_idx if metric is Metric.L2 else faiss.fvec_inner_products_by_idx
+        self._by_distance = index.metric_type == _faiss.faiss.METRIC_L2
+        refine = self._score if kind.refines else None
+        by_distance = metric is Metric.L2
+        self._alone = Alone(index, self._vectors, self._order, codec, self._by_distance, refine, by_distance)
+        self._widths: dict[tuple[int, Effort], tuple[int, Any]] = {}
 
     def search(self, queries: Vectors, k: int, effort: Effort, allow: Allow | None = None) -> Found:
         """See Index.search."""
-        queries = np.ascontiguousarray(queries, np.float32)
-        if queries.shape[1] != self._dim:
-            raise ValueError(f"queries have {queries.shape[1]} columns, the index {self._dim}")
-        rough, positions = self._ranked(queries, depth(k, effort, 1.0 if allow is None else allow.share, self._n), effort)
-        m, width = positions.shape
-        if allow is None:
-            seen = passed = np.full(m, width)
-        else:
-            there = positions >= 0
-            kept = there & (allow.bits[positions >> 3] >> (positions & 7).astype(np.uint8) & 1).view(np.bool_)
-            seen, passed = there.sum(1), kept.sum(1)
-            positions = np.where(kept, positions, -1)
-            rough[~kept] = -np.inf
-            width = min(width, max(k * effort.oversampling, k))
-            positions, rough = _first(positions, kept, width, rough)
-        if self._kind.refines:
-            rough = self._refine(queries, positions)
-        return Found(*_best(rough, positions, k), seen, passed)
-
-    def candidates(self, queries: Vectors, width: int, effort: Effort) -> Positions:
-        """See Index.candidates."""
-        return self._ranked(np.ascontiguousarray(queries, np.float32), min(width, self._n), effort)[1]
+        if allow is None and queries.shape == (1, self._dim) and queries.dtype == np.float32 and queries.flags.c_contiguous:
+            known = self._widths.get((k, effort))
+            if known is None:
+                if len(self._widths) > 1000:
+                    self._widths.clear()
+                known = self._widths[k, effort] = depth(k, effort, 1.0, self._n), self._kind.parameters(effort)
+            found = self._alone.search(queries, k, *known) if known[0] >= k else None
+            if found is not None:
+                return found
+        return super().search(queries, k, effort, allow)
 
     def _ranked(self, queries: Vectors, width: int, effort: Effort) -> tuple[Scores, Positions]:
-        """What FAISS returns for m queries: rough scores (m, width), best first, and positions, -1 for none."""
+        """See Ranking._ranked."""
         m = len(queries)
         _faiss.use_threads(m)
         distances = np.empty((m, width), np.float32)
@@ -90,23 +80,18 @@ class FaissIndex:
         coded = queries if self._codec is None else self._codec.encode(queries)
         pointer = _faiss.faiss.swig_ptr
         self._index.search_c(m, pointer(coded), width, pointer(distances), pointer(labels), parameters)
-        if self._order is not None:
-            if labels.min() >= 0:
-                labels = self._order[labels].astype(np.int64)
-            else:
-                found = labels >= 0
-                labels = np.where(found, self._order[np.where(found, labels, 0)], -1).astype(np.int64)
         if self._by_distance:
             np.negative(distances, out=distances)
-        return distances, labels
+        return distances, self._positions(labels)
 
-    def _refine(self, queries: Vectors, positions: Positions) -> Scores:
-        """Scores (m, width) of positions by the raw vectors; -inf for none."""
-        out = np.empty(positions.shape, np.float32)
-        pointer = _faiss.faiss.swig_ptr
-        positions = np.ascontiguousarray(positions)
-        self._score(pointer(out), pointer(queries), pointer(self._vectors), pointer(positions), self._dim, *positions.shape)
-        return np.negative(out, out=out) if self._metric is Metric.L2 else out
+    def probe(self, query: Vectors, position: int, effort: Effort) -> Probe:
+        """What the index makes of the vector at `position` for one prepared query (1, dim): see Probe."""
+        both = np.concatenate([query, self._vectors[position : position + 1]]).astype(np.float32)
+        label = position if self._order is None else int(np.flatnonzero(self._order == position)[0])
+        coded = both if self._codec is None else self._codec.encode(both)
+        value, found = probe(self._index, coded, label, effort)
+        scale = 1.0 if self._codec is None else float(self._codec.scale)
+        return replace(found, rough=on_scale(value, self._by_distance, self._metric, scale))
 
     @property
     def resident_bytes(self) -> int:
@@ -114,31 +99,3 @@ class FaissIndex:
         if self._kind.mappable:
             return self._nbytes + _faiss.table_bytes(self._index)
         return _faiss.heap_bytes(self._index) + (0 if self._order is None else self._order.nbytes)
-
-
-def _first(positions: Positions, kept: npt.NDArray[np.bool_], width: int, rough: Scores) -> tuple[Positions, Scores]:
-    """Of each row the first `width` that are kept, in their order, filled up with others."""
-    first = np.argsort(~kept, axis=1, kind="stable")[:, :width]
-    rows = np.arange(len(first))[:, None]
-    return positions[rows, first], rough[rows, first]
-
-
-def _best(rough: Scores, positions: Positions, k: int) -> tuple[Scores, Positions]:
-    """Of each row the k best, best first; filled up with -inf and -1."""
-    m, width = positions.shape
-    if m == 1:
-        values, where = rough[0], positions[0]
-        chosen = np.argpartition(-values, k - 1)[:k] if width > k else np.arange(width)
-        chosen = chosen[np.argsort(-values[chosen], kind="stable")]
-        rough, positions = values[chosen][None], where[chosen][None]
-    else:
-        rows = np.arange(m)[:, None]
-        if width > k:
-            chosen = np.argpartition(-rough, k - 1, axis=1)[:, :k]
-            rough, positions = rough[rows, chosen], positions[rows, chosen]
-        order = np.argsort(-rough, axis=1, kind="stable")
-        rough, positions = rough[rows, order], positions[rows, order]
-    if width < k:
-        rough = np.pad(rough, ((0, 0), (0, k - width)), constant_values=-np.inf)
-        positions = np.pad(positions, ((0, 0), (0, k - width)), constant_values=-1)
-    return rough, positions

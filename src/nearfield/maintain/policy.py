@@ -16,17 +16,31 @@ MAX_ROWS = 10_000_000
 LEAST_INDEXED = 1000
 """Live rows from which a kind that the user chose is built: below, its recall could not be measured."""
 DEAD_SHARE = 0.3
-"""Share of dead rows from which a segment is rewritten."""
+"""Share of dead rows from which a segment is rewritten, and its index with it."""
+FRESH_QUERIES = 100
+"""Recorded queries that make an index be measured again when so many have arrived since it last was."""
+SETTLED = 600.0
+"""Seconds between two such measurements of one index: queries arrive at any rate."""
 
 
 @dataclass(frozen=True, slots=True)
 class SegmentStats:
-    """One segment in numbers: `live` of `rows` are alive; `wanting`: it should have an index and has none."""
+    """One segment in numbers.
+
+    Attributes:
+        number: its own.
+        rows: all of its rows.
+        live: those that are alive.
+        wanting: it should have an index and has none.
+        fresh: recorded queries that arrived since its index was last measured with any; 0 without an index, or where that
+            was less than `SETTLED` seconds ago.
+    """
 
     number: int
     rows: int
     live: int
     wanting: bool
+    fresh: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +72,14 @@ class Build:
     segment: int
 
 
-Action = Seal | Merge | Build
+@dataclass(frozen=True, slots=True)
+class Calibrate:
+    """Measure this segment's index again, with recorded queries."""
+
+    segment: int
+
+
+Action = Seal | Merge | Build | Calibrate
 
 
 def propose(stats: Stats) -> list[Action]:
@@ -73,7 +94,9 @@ def propose(stats: Stats) -> list[Action]:
     actions += merging
     taken = {number for merge in merging for number in merge.segments}
     if not stats.loading:
-        actions += _builds([s for s in stats.segments if s.number not in taken])
+        staying = [s for s in stats.segments if s.number not in taken]
+        actions += _builds(staying)
+        actions += [Calibrate(s.number) for s in staying if s.live and s.fresh >= FRESH_QUERIES]
     return actions
 
 

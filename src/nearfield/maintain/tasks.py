@@ -19,8 +19,9 @@ from nearfield.engine.snapshot import SegmentView
 from nearfield.index import decode_kind, encode_kind
 from nearfield.index.base import Kind
 from nearfield.index.build import STEM, run_build
-from nearfield.maintain.policy import Action, Build, Merge, Seal
-from nearfield.plan.choose import choose
+from nearfield.maintain import calibrating
+from nearfield.maintain.policy import Action, Build, Calibrate, Merge, Seal
+from nearfield.planning.choose import choose
 from nearfield.store import files, layout
 from nearfield.store.catalog import FileRecord, IndexRecord
 
@@ -34,6 +35,10 @@ def run(engine: LocalEngine, action: Action, cancelled: threading.Event, progres
         seal(engine)
     elif isinstance(action, Merge):
         merge(engine, action.segments, progress)
+    elif isinstance(action, Calibrate):
+        sample = calibrating.recorded(engine)
+        if sample is not None:
+            calibrating.calibrate(engine, action.segment, sample, cancelled, progress)
     else:
         build(engine, action, cancelled, progress)
 
@@ -89,6 +94,7 @@ def build(engine: LocalEngine, action: Build, cancelled: threading.Event, progre
         return
     aside = view.segment.directory / f"{layout.TEMPORARY}{uuid.uuid4().hex}"
     _need(engine, kind.nbytes(len(view.segment), engine.dim))
+    _need_memory(kind, len(view.segment), engine.dim)
     files.make_directory(aside)
     try:
         record = _build_aside(engine, view, kind, reason, aside, cancelled, progress)
@@ -119,6 +125,7 @@ def _build_aside(
             left = f", {spent * (1 - share) / share:.0f} s left" if spent > 1 and share else ""
             progress(f"indexing segment {segment.number}: {phase} {share:.0%}{left}")
 
+    sample = calibrating.recorded(engine)
     built = run_build(
         segment.directory / layout.VECTORS,
         len(segment),
@@ -128,6 +135,7 @@ def _build_aside(
         aside,
         progress=show,
         cancelled=cancelled,
+        queries=None if sample is None else sample.write(aside),
         seed=segment.number,
     )
     number = engine.new_index_number()
@@ -137,7 +145,33 @@ def _build_aside(
         records[name] = FileRecord(*files.adopt(made))
         files.rename(made, segment.directory / name)
     files.sync_directory(segment.directory)
-    return IndexRecord(segment.number, number, encode_kind(kind), built.curve.to_dict(), records, built.seconds, reason)
+    now = time.time()
+    return IndexRecord(
+        segment.number,
+        number,
+        encode_kind(kind),
+        built.curve.to_dict(),
+        records,
+        built.seconds,
+        reason,
+        created=now,
+        calibrated=0.0 if sample is None else now,
+        calibrated_by="" if sample is None else sample.by,
+        queries=0 if sample is None else len(sample.queries),
+        arrived=0 if sample is None else sample.arrived,
+    )
+
+
+def _need_memory(kind: Kind, rows: int, dim: int) -> None:
+    """Raises OutOfSpace if the build is planned to take more memory than is free now; its rows are searched exactly."""
+    wanted, free = kind.build_bytes(rows, dim), int(psutil.virtual_memory().available)
+    if wanted > free:
+        raise OutOfSpace(
+            f"building {kind.recipe} waits for memory; a smaller kind needs less: see `nearfield plan`",
+            field="memory",
+            expected=f"{format_size(wanted)} free",
+            received=f"{format_size(free)} free",
+        )
 
 
 def _need(engine: LocalEngine, nbytes: int) -> None:

@@ -7,12 +7,14 @@ import time
 from collections.abc import Callable
 
 from nearfield.core.errors import Closed
+from nearfield.core.metric import Vectors
 from nearfield.engine import verify
 from nearfield.engine.local import LocalEngine
 from nearfield.engine.verify import Report
 from nearfield.index import decode_kind, encode_kind
-from nearfield.maintain import policy, tasks
-from nearfield.maintain.policy import Action, Build, Merge, SegmentStats, Stats
+from nearfield.maintain import calibrating, policy, tasks
+from nearfield.maintain.calibrating import Calibration
+from nearfield.maintain.policy import Action, Build, Calibrate, Merge, SegmentStats, Stats
 from nearfield.store import files
 
 _PATIENCE = 60.0
@@ -56,8 +58,14 @@ class Maintainer:
         segments = []
         for view in snapshot.segments:
             wanting = view.index is None and len(view) > self._least() and tasks.wanted_kind(engine, len(view))[0] is not None
-            segments.append(SegmentStats(view.segment.number, len(view.segment), len(view), wanting))
+            fresh = calibrating.fresh(engine, view)
+            segments.append(SegmentStats(view.segment.number, len(view.segment), len(view), wanting, fresh))
         return Stats(len(snapshot.pending), snapshot.pending.nbytes, tuple(segments), engine.loading > 0)
+
+    @property
+    def index_from(self) -> int:
+        """Live rows above which a segment gets an index."""
+        return self._least()
 
     def _least(self) -> int:
         """Live rows above which a segment may have an index: fewer where the user chose the kind."""
@@ -136,6 +144,14 @@ class Maintainer:
                 else:
                     tasks.run(engine, Build(view.segment.number), self._cancelled)
 
+    def calibrate(self, queries: Vectors | None) -> tuple[Calibration, ...]:
+        """Measures every index again with prepared queries, or with the recorded ones; see Collection.calibrate."""
+        with self._busy:
+            sample = calibrating.given(self._engine, queries)
+            numbers = [view.segment.number for view in self._engine.snapshot.segments]
+            done = [calibrating.calibrate(self._engine, number, sample, self._cancelled) for number in numbers]
+            return tuple(found for found in done if found is not None)
+
     def repair(self) -> Report:
         """Takes damaged indexes away and builds them again; returns what is still wrong, and what was mended."""
         engine = self._engine
@@ -171,4 +187,6 @@ def _describe(action: Action) -> str:
         return f"merging {len(action.segments)} segments"
     if isinstance(action, Build):
         return f"indexing segment {action.segment}"
+    if isinstance(action, Calibrate):
+        return f"measuring the index of segment {action.segment}"
     return "sealing pending documents"

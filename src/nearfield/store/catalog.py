@@ -47,7 +47,16 @@ class SegmentRecord(msgspec.Struct, frozen=True):
 
 
 class IndexRecord(msgspec.Struct, frozen=True):
-    """A segment's index: kind and measured curve as JSON values, its files, and how it was built."""
+    """A segment's index: kind and measured curve as JSON values, its files, and how it was built.
+
+    Attributes:
+        seconds: that building took.
+        created: when, in seconds since 1970; 0 of indexes built before this was kept.
+        calibrated: when it was last measured with queries that were recorded or given; 0: never.
+        calibrated_by: "recorded queries" or "given queries"; "" if never.
+        queries: how many those were.
+        arrived: how many recorded queries had arrived then.
+    """
 
     segment: int
     number: int
@@ -56,6 +65,11 @@ class IndexRecord(msgspec.Struct, frozen=True):
     files: dict[str, FileRecord]
     seconds: float
     reason: str
+    created: float = 0.0
+    calibrated: float = 0.0
+    calibrated_by: str = ""
+    queries: int = 0
+    arrived: int = 0
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

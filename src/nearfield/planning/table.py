@@ -1,0 +1,126 @@
+"""A plan for people: rows of words, aligned text, and what the numbers mean. Knows a finished plan; computes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from nearfield.core.config import format_size
+from nearfield.planning.plan import Plan, Recipe
+from nearfield.planning.predict import FACTOR, MEMORY_SHARE, SEGMENT_ROWS, K
+
+COLUMNS = (
+    "",
+    "index",
+    "FAISS calls it",
+    "vectors",
+    "memory",
+    "index files",
+    "to build",
+    "build time",
+    "one query",
+    "recall@10",
+)
+UNITS = (("d", 86400.0), ("h", 3600.0), ("min", 60.0), ("s", 1.0), ("ms", 1e-3))
+RIGHT = ("vectors", "memory", "index files", "to build", "build time", "one query")
+
+
+def rows(plan: Plan) -> list[tuple[str, ...]]:
+    """The cells of each recipe, in the plan's order: "*" the proposal, "+" does what was asked, "-" does not."""
+    return [_cells(plan, recipe) for recipe in plan.recipes]
+
+
+def _cells(plan: Plan, recipe: Recipe) -> tuple[str, ...]:
+    mark = "*" if recipe is plan.best else "+" if recipe.feasible else "-"
+    return (
+        mark,
+        recipe.name,
+        recipe.factory,
+        f"{recipe.n:,}",
+        _interval(*recipe.resident),
+        format_size(recipe.disk),
+        format_size(recipe.building),
+        "-" if recipe.kind is None else _about(*recipe.build_seconds),
+        _about(*recipe.latency),
+        "1" if recipe.recall.low == 1 else f"{recipe.recall.low:.2f} to {recipe.recall.high:g}",
+    )
+
+
+def _interval(least: int, most: int) -> str:
+    """Bytes, or from how many to how many."""
+    return format_size(most) if least == most else f"{format_size(least)} to {format_size(most)}"
+
+
+def _about(least: float, most: float) -> str:
+    """From how many seconds to how many, in readable units."""
+    (low, unit), (high, other) = _unit(least), _unit(most)
+    return f"{low} to {high} {unit}" if unit == other else f"{low} {unit} to {high} {other}"
+
+
+def _unit(seconds: float) -> tuple[str, str]:
+    """A number of seconds in the largest unit of which there is one at least."""
+    name, size = next(((u, s) for u, s in UNITS if seconds >= s), UNITS[-1])
+    value = seconds / size
+    return f"{value:.0f}" if value >= 10 else f"{value:.1f}" if value >= 1 else f"{value:.2f}", name
+
+
+def question(plan: Plan) -> str:
+    """What was asked, in a line."""
+    what = f"{plan.n:,} vectors" if plan.n is not None else "How many vectors fit"
+    limits = [
+        f"{name} {format_size(size)}" for name, size in (("memory", plan.memory), ("disk", plan.disk)) if size is not None
+    ]
+    limits.append(f"recall {plan.recall:g}")
+    if plan.latency is not None:
+        limits.append(f"one query within {plan.latency * 1e3:.3g} ms")
+    return f"{what}, {plan.dim} dimensions, {plan.metric}; {', '.join(limits)}"
+
+
+def notes(plan: Plan) -> list[str]:
+    """The proposal, why others will not do, and where numbers come from."""
+    out = [f"Proposed: {plan.best.name}. {_sentence(plan.reason)}" if plan.best else f"Nothing proposed: {plan.reason}."]
+    if plan.best and (effort := plan.best.effort.to_dict()):
+        setting = ", ".join(f"{key}={value}" for key, value in effort.items())
+        out.append(f"Its query is timed at {setting}: what recall {plan.recall:g} usually takes, a rule of thumb.")
+    out += [f"- {recipe.name}: {'; '.join(recipe.problems)}" for recipe in plan.recipes if not recipe.feasible]
+    if plan.gpu is not None:
+        out.append(f"GPU: {plan.gpu.reason}.")
+    if plan.n is not None:
+        raw = format_size(4 * plan.n * plan.dim)
+        out.append(f"Raw vectors take {raw} of disk beside every index; documents, and room to merge, come on top.")
+    else:
+        out.append(f"Raw vectors take {4 * plan.dim:,} bytes each of disk beside every index; documents come on top.")
+    out.append(
+        f"Bytes: computed from the files' formats; memory of fast-scan codes lies in an interval that the lists' sizes decide. "
+        f"An index may take {MEMORY_SHARE:.0%} of memory. Every {SEGMENT_ROWS:,} vectors have an index of their own."
+    )
+    out.append(
+        f"Times: predicted for {K} hits on this machine ({plan.machine.name}), expect a factor of {FACTOR:g} "
+        "either way; a query alone, its index in memory."
+    )
+    sources: dict[str, list[str]] = {}
+    for recipe in plan.recipes:
+        family = recipe.name.split("(")[0]
+        if family not in sources.setdefault(recipe.recall.source, []):
+            sources[recipe.recall.source].append(family)
+    out += [f"Recall of {', '.join(names)}: {source}." for source, names in sources.items()]
+    out.append("None of it is measured: what is built is, before it is used.")
+    return out
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."
+
+
+def text(plan: Plan) -> str:
+    """The plan as plain text."""
+    return "\n".join([question(plan), "", *aligned(COLUMNS, rows(plan), RIGHT), "", *notes(plan)])
+
+
+def aligned(columns: Sequence[str], cells: Sequence[Sequence[str]], right: Sequence[str]) -> list[str]:
+    """Lines of a table, columns apart by two spaces."""
+    widths = [max(len(row[i]) for row in (columns, *cells)) for i in range(len(columns))]
+    out = []
+    for row in (columns, *cells):
+        shown = [c.rjust(w) if name in right else c.ljust(w) for c, w, name in zip(row, widths, columns, strict=True)]
+        out.append("  ".join(shown).rstrip())
+    return out
