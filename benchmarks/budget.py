@@ -1,6 +1,7 @@
 """1,000,000 x 384 under 600 MB of memory: the index is planned, and a fresh process answers queries one at a time.
 
-Vectors are MiniLM's, drawn again with a little noise. The process runs in a memory-limited cgroup (v2) where one can be made;
+Vectors are MiniLM's, drawn again with a little noise; half of the held-out queries calibrate the index, as its own rows have
+near copies and would flatter it, and the other half is measured. The process runs in a memory-limited cgroup (v2) where one can be made;
 else the pages it holds are counted, anonymous and of files, after the files were dropped from the page cache. Without a limit
 nothing takes pages back, so what is counted then is all that was ever touched: the most that the queries could need.
 """
@@ -92,7 +93,7 @@ def main(scale: float = 1.0) -> None:
         directory = Path(folder) / "db"
         with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as apart:
             truth, built = apart.submit(_build, directory, n, kind).result()
-        np.save(f"{folder}/queries.npy", queries)
+        np.save(f"{folder}/queries.npy", queries[1::2])
         _drop(directory)
         with _limited(allowed) as group:
             found = _run(directory, Path(folder) / "queries.npy", group)
@@ -102,7 +103,7 @@ def main(scale: float = 1.0) -> None:
     cold = found["cold"]
     held = found.get("cgroup peak", cold["anonymous"] + cold["file"])
     rows = [
-        row(f"recall@10, promise {PROMISE}", recall, PROMISE, ""),
+        row(f"recall@10, calibrated on half the queries, promise {PROMISE}", recall, PROMISE, ""),
         row("memory of the process at its peak", held / 1e6, allowed / 1e6, "MB", least=False),
     ]
     facts = {"rows": n, "index": str(kind), "why": reason, "limited by a cgroup": "cgroup peak" in found, **built, **found}
@@ -138,11 +139,16 @@ def _build(directory: Path, n: int, kind: Any) -> tuple[list[list[str]], dict[st
             best, where = np.take_along_axis(scores, top, 1), np.take_along_axis(found, top, 1)
         c.optimize()
         stats = c.stats()
+        asked, known = queries[1::2], where[1::2].tolist()
+        hits = [c.search(vector=q, k=K, recall=PROMISE, documents=False).ids for q in asked]
+        as_built = np.mean([len({f"d{i}" for i in t} & set(h)) / K for t, h in zip(known, hits, strict=True)])
+        c.calibrate(queries[::2])
     built = {
+        "recall as built, calibrated on held-out rows": round(float(as_built), 4),
         "segments": [[s.live, round(s.index.nbytes / 1e6) if s.index else 0] for s in stats.segments],
         "build s": [round(s.index.build_seconds) for s in stats.segments if s.index],
     }
-    return [[f"d{i}" for i in row_] for row_ in where.tolist()], built
+    return [[f"d{i}" for i in row_] for row_ in known], built
 
 
 def _drawn(base: np.ndarray, seed: int, count: int) -> np.ndarray:

@@ -29,7 +29,7 @@ import nearfield as nf
 plan = nf.plan(50_000_000, 768, memory="64GB", recall=0.95)
 print(plan.table())  # every recipe: bytes, times, recall, and what does not fit by how much
 print(plan.best.name, "-", plan.reason)  # plan.best.kind is for db.create(index=...)
-most = nf.plan(dim=768, memory="64GB")      # how many vectors fit
+most = nf.plan(dim=768, memory="64GB")  # how many vectors fit
 print(f"{most.best.n:,}")
 ```
 """
