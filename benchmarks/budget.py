@@ -1,9 +1,9 @@
 """1,000,000 x 384 under 600 MB of memory: the index is planned, and a fresh process answers queries one at a time.
 
-Vectors are MiniLM's, drawn again with a little noise; half of the held-out queries calibrate the index, as its own rows have
-near copies and would flatter it, and the other half is measured. The process runs in a memory-limited cgroup (v2) where one can be made;
-else the pages it holds are counted, anonymous and of files, after the files were dropped from the page cache. Without a limit
-nothing takes pages back, so what is counted then is all that was ever touched: the most that the queries could need.
+Vectors are MiniLM's, drawn again with a little noise. Half of the held-out queries calibrate the index, as its own rows have
+near copies and would flatter it; the other half is measured. The process runs in a memory-limited cgroup (v2) where one can be
+made; else the pages it holds are counted, anonymous and of files, after the files were dropped from the page cache. Without a
+limit nothing takes pages back, so what is counted then is all that was ever touched: the most that the queries could need.
 """
 
 from __future__ import annotations

@@ -28,6 +28,8 @@ FIRST, TURN = 200, 10
 """Queries of each filter's first use, and how many go one way before the others have their turn."""
 ROUNDS, BLOCK = 5, 20
 """Rounds of repeated use, and queries of each."""
+PAUSE = 0.05
+"""Seconds between the ways: a scan's threads spin on for a while when it has ended."""
 REPEATED = {"half": 0.4, "a tenth": 0.2, "a hundredth": 0.4, "a thousandth": 0.4}
 SLOWER = 1.2
 """The most that a first use, or a filter that rules out what is near, may take over the better exact way."""
@@ -116,6 +118,7 @@ def _first(data: Data, c: nf.Collection, case: Case) -> dict[str, Any]:
         medians = {}
         for way in np.roll(list(times), turn).tolist():
             took = []
+            time.sleep(PAUSE)
             for i, anchor in pairs[start : start + TURN][: 3 if way == "all" else TURN]:
                 condition, mask = case.new(anchor)
                 began = time.perf_counter()

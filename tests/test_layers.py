@@ -42,6 +42,7 @@ ONLY_HERE: dict[str, set[str]] = {
     "apsw": {"store/sqlite.py"},
     "httpx": {"embed/remote.py"},
     "usearch": {"index/usearch_graph.py"},
+    "matplotlib": {"planning/report.py"},
     "psutil": {"doctor.py", "maintain/tasks.py"},
     "pyarrow": {"store/", "cli/arrays.py"},
     "typer": {"cli/"},

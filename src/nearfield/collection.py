@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nearfield.core import inputs
+from nearfield.core.config import parse_size, parse_time
 from nearfield.core.errors import InvalidInput
 from nearfield.core.metric import prepare
 from nearfield.core.types import Document, Written
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from nearfield.index.base import Kind
     from nearfield.maintain.calibrating import Calibration
     from nearfield.maintain.worker import Maintainer
+    from nearfield.planning.front import Best, Front
 
 
 class Collection(Searching):
@@ -142,9 +144,55 @@ class Collection(Searching):
         """
         self._keeper().optimize(purge=purge, progress=progress)
 
-    def rebuild(self, kind: Kind | str = "auto") -> None:
-        """Builds every segment's index again, aside, as `kind`; searches go on. Returns when all are swapped."""
+    def rebuild(self, kind: Kind | Best | str = "auto") -> None:
+        """Builds every segment's index again, aside, as `kind`; searches go on. Returns when all are swapped.
+
+        Args:
+            kind: a kind, "auto", or `front.best` of `tune`; a best without a kind means "auto".
+        """
         self._keeper().rebuild(kind)
+
+    def tune(
+        self,
+        *,
+        recall: float | None = None,
+        latency: float | str | None = None,
+        memory: int | str | None = None,
+        minutes: float | None = None,
+        queries: Any = None,
+        k: int = 10,
+        progress: Callable[[str], None] | None = None,
+    ) -> Front:
+        """Builds candidates on samples, the finalists on all rows, measures them, and chooses. Changes no index.
+
+        Every measurement is written down at once: after Ctrl-C, a kill or `minutes` the next call goes on. A report
+        (front.json, front.png, front.html) is left in the collection's directory under tune/.
+
+        Args:
+            recall: recall@k that the lower bound must reach; the collection's by default.
+            latency: the most that the P99 of single searches may take: seconds, or text such as "2ms".
+            memory: the most an index may take: bytes, or text such as "2GB".
+            minutes: when to stop; None: when done.
+            queries: real queries, texts or float32 (m, dim), 20 to 10,000, which then decide; else held-out rows.
+            k: how many hits.
+            progress: called with a line for people, the best so far included.
+
+        Returns:
+            The front, with `best`, which `rebuild` takes, `table()`, `plot(path)` and `to_dict()`.
+        """
+        keeper = self._keeper()
+        if minutes is not None and (isinstance(minutes, bool) or not 0 < minutes < 1e6):
+            raise InvalidInput("not a time", field="minutes", expected="more than 0", received=minutes)
+        return keeper.tune(
+            self.name,
+            self.recall if recall is None else inputs.recall(recall),
+            inputs.k(k),
+            None if latency is None else parse_time(latency, "latency"),
+            None if memory is None else parse_size(memory, "memory"),
+            minutes,
+            None if queries is None else self._prepared(queries),
+            progress,
+        )
 
     def record_queries(self, n: int) -> None:
         """Keeps a sample of the query vectors of real searches, so that indexes are measured with them. Off by default.

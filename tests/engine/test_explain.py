@@ -130,10 +130,13 @@ def test_lists_are_those_of_the_file(filled: Filled) -> None:
     near = -((centroids - coded) ** 2).sum(1) if inner.metric_type == faiss.METRIC_L2 else centroids @ coded[0]
     rough, found = index._ranked(query, N, nf.Effort(nprobe=30))
     scored = dict(zip(found[0].tolist(), rough[0].tolist(), strict=True))
+    reached = set(index._ranked(query, N, nf.Effort(nprobe=3))[1][0].tolist())
     for position in range(0, 100, 7):
         said = filled.c.explain(vector=filled.raw[1] + 0.1, id=f"d{position}", effort=nf.Effort(nprobe=3)).index
         holds = [n for n in range(inner.nlist) if position in index._order[_ids(inner, n)]]
         assert holds == [said.list]
+        assert (said.nprobe, said.lists) == (3, 30)
+        assert said.list_read == (position in reached)
         assert abs(said.list_rank - (1 + np.count_nonzero(near > near[said.list]))) <= 1
         expected = scored[position]
         if index._codec is not None:

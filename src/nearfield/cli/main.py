@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from nearfield.cli import adding, data, demo, explaining, ops, planning
+from nearfield.cli import adding, data, demo, explaining, ops, planning, tuning
 from nearfield.cli.options import DONE, MISUSE, guarded
 from nearfield.core.config import check_keys
 from nearfield.core.errors import InvalidInput
@@ -36,6 +36,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "export": data.export,
     "import": data.import_,
     "plan": planning.plan,
+    "tune": tuning.tune,
     "stats": ops.stats,
     "optimize": ops.optimize,
     "verify": ops.verify,

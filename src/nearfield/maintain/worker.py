@@ -12,9 +12,10 @@ from nearfield.engine import verify
 from nearfield.engine.local import LocalEngine
 from nearfield.engine.verify import Report
 from nearfield.index import decode_kind, encode_kind
-from nearfield.maintain import calibrating, policy, tasks
+from nearfield.maintain import calibrating, policy, tasks, tuning
 from nearfield.maintain.calibrating import Calibration
 from nearfield.maintain.policy import Action, Build, Calibrate, Merge, SegmentStats, Stats
+from nearfield.planning.front import Best, Front, Goal
 from nearfield.store import files
 
 _PATIENCE = 60.0
@@ -33,6 +34,7 @@ class Maintainer:
         self._engine = engine
         self._wake = threading.Condition()
         self._busy = threading.RLock()
+        self._tuning = threading.Lock()
         self._cancelled = threading.Event()
         self._awake = True
         self._stopping = False
@@ -126,10 +128,12 @@ class Maintainer:
             self._engine.vacuum()
 
     def rebuild(self, kind: object) -> None:
-        """Builds every index again as `kind` ("auto": as chosen by size)."""
+        """Builds every index again as `kind` ("auto": as chosen by size; or what tuning found best)."""
         import msgspec
 
         engine = self._engine
+        if isinstance(kind, Best):
+            kind = kind.kind or "auto"
         chosen = None
         if kind != "auto":
             chosen = encode_kind(kind)
@@ -143,6 +147,22 @@ class Maintainer:
                     engine.swap_index(view.segment.number, None)
                 else:
                     tasks.run(engine, Build(view.segment.number), self._cancelled)
+
+    def tune(
+        self,
+        name: str,
+        recall: float,
+        k: int,
+        latency: float | None,
+        memory: int | None,
+        minutes: float | None,
+        queries: Vectors | None,
+        progress: Callable[[str], None] | None,
+    ) -> Front:
+        """Measures candidates aside; see Collection.tune. Background work goes on meanwhile."""
+        apply = f"nearfield tune DIR/{name} --recall {recall} --apply"
+        with self._tuning:
+            return tuning.run(self._engine, Goal(recall, k, latency, memory), minutes, queries, progress, apply)
 
     def calibrate(self, queries: Vectors | None) -> tuple[Calibration, ...]:
         """Measures every index again with prepared queries, or with the recorded ones; see Collection.calibrate."""

@@ -20,6 +20,7 @@ DOCUMENTS = "documents.arrow"
 LOOKUP = "ids.lookup"
 COLUMNS = "columns.arrow"
 TEMPORARY = "tmp-"
+TUNE = "tune"
 
 
 def collection(root: Path, number: int) -> Path:
