@@ -92,7 +92,7 @@ def run(name: str, x: np.ndarray, queries: np.ndarray, metric: Metric) -> dict[s
     for kind in kinds(*x.shape):
         found[str(kind)] = best_of(kind, x, queries, metric)
         print(f"    {name} {kind}: {found[str(kind)]}", flush=True)
-    return {"kinds": found, "seconds": time.perf_counter() - start}
+    return {"rows": len(x), "kinds": found, "seconds": time.perf_counter() - start}
 
 
 def main(scale: float = 1.0) -> None:

@@ -9,9 +9,9 @@ import numpy as np
 
 import nearfield as nf
 from benchmarks.common import SEED, Skipped, report, row, sift
-from nearfield.core.metric import Metric
-from nearfield.index import calibrate, open_index
-from nearfield.index.build import run_build
+from nearfield.core.metric import Metric, scores
+from nearfield.index import exact
+from nearfield.index.build import STEM, run_build
 
 PROMISES = (0.90, 0.95, 0.99)
 DIM = 32
@@ -38,17 +38,17 @@ def _build(kind, x: np.ndarray, metric: Metric, seed: int, queries: np.ndarray |
         given = folder / "q"
         queries.tofile(given)
     built = run_build(folder / "x", len(x), x.shape[1], kind, metric, folder / "into", seed=seed, nice=0, queries=given)
-    order = None if built.order is None else folder / "into" / built.order
-    return open_index(folder / "into" / built.index, order, kind, metric, len(x), x.shape[1]), built.curve
+    return kind.open(folder / "into" / STEM, metric, x), built.curve
 
 
 def _recall(index, curve, x: np.ndarray, queries: np.ndarray, promise: float, metric: Metric) -> float:
     point = curve.effort_for(promise, 10)
     if point is None:
         return 1.0
-    _, found = index.search(queries, 10, point.effort, None)
-    least = calibrate._truth(queries, x, [10], metric)[10]
-    return float(calibrate._recalls(queries, x, found, least, metric).mean())
+    found = index.search(queries, 10, point.effort).positions
+    least = exact.search(queries, x, 10, metric)[0][:, -1:]
+    reached = np.stack([scores(q, x[np.maximum(row, 0)], metric) for q, row in zip(queries, found, strict=True)])
+    return float(((reached >= least) & (found >= 0)).mean())
 
 
 def _generated(kind, seed: int) -> bool:

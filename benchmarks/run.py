@@ -7,7 +7,7 @@ import importlib
 
 from benchmarks.common import Skipped
 
-NAMES = ("small", "minilm", "load", "promise", "reopen", "rows", "frontier", "filters", "damage", "budget", "grid")
+NAMES = ("small", "minilm", "load", "promise", "reopen", "rows", "frontier", "filters", "damage", "budget", "grid", "tuner")
 
 
 def main() -> None:
