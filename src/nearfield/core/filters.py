@@ -7,7 +7,11 @@ from __future__ import annotations
 
 import datetime
 import difflib
+import hashlib
+import pickle
 import re
+import threading
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -45,15 +49,23 @@ class Compare:
 
 @dataclass(frozen=True, slots=True)
 class In:
-    """`path` equals one of `values`. `typed`: the values as a set, each with its kind, so that True is not 1."""
+    """`path` equals one of `values`, which its repr names by a digest: they may be many."""
 
     path: Path
-    values: tuple[Scalar, ...]
+    values: tuple[Scalar, ...] = field(repr=False)
     instant: bool = False
-    typed: frozenset[tuple[str, Scalar]] = field(init=False, compare=False, repr=False)
+    digest: str = field(init=False, compare=False)
+    _typed: frozenset[tuple[str, Scalar]] | None = field(init=False, compare=False, repr=False, default=None)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "typed", frozenset((kind(value), value) for value in self.values))
+        object.__setattr__(self, "digest", hashlib.blake2b(repr(self.values).encode(), digest_size=16).hexdigest())
+
+    @property
+    def typed(self) -> frozenset[tuple[str, Scalar]]:
+        """The values as a set, each with its kind, so that True is not 1; made when first asked for."""
+        if self._typed is None:
+            object.__setattr__(self, "_typed", frozenset((kind(value), value) for value in self.values))
+        return self._typed or frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +121,35 @@ def parse(value: Any, fields: Mapping[str, str] | None = None) -> Filter:
     Raises:
         FilterError: naming the operator or path, what was expected and what came.
     """
-    return _Parser(dict(fields or {})).every(value, 0)
+    key = _long(value, fields)
+    if key is None:
+        return _Parser(dict(fields or {})).every(value, 0)
+    with _lock:
+        known = _recent.get(key)
+    if known is None:
+        known = _Parser(dict(fields or {})).every(value, 0)
+        with _lock:
+            _recent[key] = known
+            while len(_recent) > RECENT:
+                _recent.popitem(last=False)
+    return known
+
+
+RECENT, LONG, LONGEST = 16, 1 << 10, 1 << 22
+"""Long filters remembered as parsed, and the pickled bytes that make one long, or too long to be kept."""
+_recent: OrderedDict[bytes, Filter] = OrderedDict()
+_lock = threading.Lock()
+
+
+def _long(value: Any, fields: Mapping[str, str] | None) -> bytes | None:
+    """What a long filter is remembered by: its pickle, as that tells True from 1 and one array type from another."""
+    if type(value) is not dict:
+        return None
+    try:
+        found = pickle.dumps((value, dict(fields or {})), protocol=5)
+    except Exception:  # whatever cannot be pickled is parsed, and refused there
+        return None
+    return found if LONG < len(found) <= LONGEST else None
 
 
 class _Parser:
@@ -196,7 +236,7 @@ class _Parser:
             raise FilterError(
                 "wrong operand", field=f"{key}: {op}", expected=f"a list of at most {MAX_VALUES:,} values", received=operand
             )
-        values = tuple(_scalar(key, op, value) for value in operand)
+        values = _plain(operand) or tuple(_scalar(key, op, value) for value in operand)
         if self._instant(key):
             return In(path, tuple(v if v is None else _operand_instant(key, v) for v in values), instant=True)
         return In(path, values)
@@ -221,6 +261,18 @@ def _scalar(key: str, op: str, value: Any) -> Scalar:
     if value is None or isinstance(value, (bool, int, float)):
         return value
     raise FilterError("wrong operand", field=f"{key}: {op}", expected="a string, number, true, false or null", received=value)
+
+
+def _plain(values: Sequence[Any] | set[Any] | frozenset[Any]) -> tuple[Scalar, ...] | None:
+    """The values if all are valid strings, or all are int or bool or null: seen at once; None: look at each."""
+    types = set(map(type, values))
+    if types == {str}:
+        try:
+            "".join(values).encode()
+        except UnicodeEncodeError:
+            return None
+        return tuple(values)
+    return tuple(values) if types <= {int, bool, type(None)} else None
 
 
 def _text(value: str, where: str) -> str:
