@@ -8,14 +8,12 @@ from __future__ import annotations
 import datetime
 import difflib
 import hashlib
-import pickle
 import re
-import threading
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from nearfield.core.errors import FilterError
@@ -58,7 +56,7 @@ class In:
     _typed: frozenset[tuple[str, Scalar]] | None = field(init=False, compare=False, repr=False, default=None)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "digest", hashlib.blake2b(repr(self.values).encode(), digest_size=16).hexdigest())
+        object.__setattr__(self, "digest", hashlib.blake2b(_spelled(self.values), digest_size=16).hexdigest())
 
     @property
     def typed(self) -> frozenset[tuple[str, Scalar]]:
@@ -121,35 +119,7 @@ def parse(value: Any, fields: Mapping[str, str] | None = None) -> Filter:
     Raises:
         FilterError: naming the operator or path, what was expected and what came.
     """
-    key = _long(value, fields)
-    if key is None:
-        return _Parser(dict(fields or {})).every(value, 0)
-    with _lock:
-        known = _recent.get(key)
-    if known is None:
-        known = _Parser(dict(fields or {})).every(value, 0)
-        with _lock:
-            _recent[key] = known
-            while len(_recent) > RECENT:
-                _recent.popitem(last=False)
-    return known
-
-
-RECENT, LONG, LONGEST = 16, 1 << 10, 1 << 22
-"""Long filters remembered as parsed, and the pickled bytes that make one long, or too long to be kept."""
-_recent: OrderedDict[bytes, Filter] = OrderedDict()
-_lock = threading.Lock()
-
-
-def _long(value: Any, fields: Mapping[str, str] | None) -> bytes | None:
-    """What a long filter is remembered by: its pickle, as that tells True from 1 and one array type from another."""
-    if type(value) is not dict:
-        return None
-    try:
-        found = pickle.dumps((value, dict(fields or {})), protocol=5)
-    except Exception:  # whatever cannot be pickled is parsed, and refused there
-        return None
-    return found if LONG < len(found) <= LONGEST else None
+    return _Parser(dict(fields or {})).every(value, 0)
 
 
 class _Parser:
@@ -261,6 +231,14 @@ def _scalar(key: str, op: str, value: Any) -> Scalar:
     if value is None or isinstance(value, (bool, int, float)):
         return value
     raise FilterError("wrong operand", field=f"{key}: {op}", expected="a string, number, true, false or null", received=value)
+
+
+def _spelled(values: tuple[Scalar, ...]) -> bytes:
+    """Bytes that differ where values or their types do."""
+    try:
+        return msgspec.msgpack.encode(values)
+    except OverflowError:
+        return repr(values).encode()
 
 
 def _plain(values: Sequence[Any] | set[Any] | frozenset[Any]) -> tuple[Scalar, ...] | None:
