@@ -28,8 +28,10 @@ from nearfield.core.metric import Metric
 from nearfield.index import _faiss, encode_kind
 from nearfield.index.build import STEM, run_build
 from nearfield.index.codec import Codec
+from nearfield.planning import reducing
 
 OURS: tuple[Any, ...] = (nf.Hnsw(), nf.Hnsw(links=16, storage="float32"), nf.Ivf(), nf.IvfPq(), nf.Rabitq())
+"""Besides what "auto" makes of the first for the data: its reduced form."""
 SEARCHING = ("wrapper", "block", "calibrate", "curve", "rates", "exact")
 """Modules of our index package that do not change what is built: after an edit of another, our kinds are built again."""
 K, WARM, BATCH, THREADS = 10, 20, 1000, 2
@@ -80,19 +82,25 @@ def cache() -> Iterator[Path]:
 def timed(singles: Callable[[Any], Any], many: Callable[[Any], Any], queries: np.ndarray, batch: bool) -> float:
     """Seconds of one call for each query on one thread, or of one batch of BATCH on THREADS threads."""
     rows = [queries[i : i + 1] for i in range(len(queries))]
-    faiss.omp_set_num_threads(1)
-    for row in rows[:WARM]:
-        singles(row)
     if not batch:
+        return clocked(singles, rows, None, False)
+    return clocked(many, [], np.ascontiguousarray(np.resize(queries, (BATCH, queries.shape[1]))), True)
+
+
+def clocked(call: Callable[[Any], Any], singles: Sequence[Any], many: Any, batch: bool) -> float:
+    """Seconds of calls for each of `singles` on one thread, or of one for `many` on THREADS threads."""
+    faiss.omp_set_num_threads(1)
+    if not batch:
+        for row in singles[:WARM]:
+            call(row)
         start = time.perf_counter()
-        for row in rows:
-            singles(row)
+        for row in singles:
+            call(row)
         return time.perf_counter() - start
-    whole = np.ascontiguousarray(np.resize(queries, (BATCH, queries.shape[1])))
     faiss.omp_set_num_threads(THREADS)
     try:
         start = time.perf_counter()
-        many(whole)
+        call(many)
         return time.perf_counter() - start
     finally:
         faiss.omp_set_num_threads(1)
@@ -301,6 +309,12 @@ class Own:
     as_bare: Callable[[Any], dict[str, int]]
 
 
+def own_kinds(data: Data) -> list[Any]:
+    """Our kinds for a data set."""
+    reduced = reducing.reduced(OURS[0], data.x, data.metric)
+    return [*OURS, *([] if reduced is None else [reduced])]
+
+
 def ours(kind: Any, data: Data) -> Own:
     """Builds a kind as a collection does, and opens it. The only function here that knows how our indexes are made."""
     n, dim = data.x.shape
@@ -338,21 +352,48 @@ def ours(kind: Any, data: Data) -> Own:
 
 
 def bare(kind: Any, place: Path, data: Data) -> Contender | None:
-    """The file of one of our indexes, searched by FAISS alone: where we score candidates again, by its IndexRefine over the
-    same vectors. It is given queries as the file's index takes them: coded already.
+    """The file of one of our indexes, searched by FAISS's own calls: where we score candidates again, by its IndexRefine over
+    the same vectors; where input is coded, by its functions in turn, on queries that are coded already.
     """
     if not Path(f"{place}.faiss").exists():
         return None
     index = faiss.read_index(f"{place}.faiss", faiss.IO_FLAG_MMAP_IFC | faiss.IO_FLAG_READ_ONLY)
     codec = Path(f"{place}.codec")
-    encode = Codec.open(codec, data.x.shape[1]).encode if codec.exists() else np.ascontiguousarray
-    coded = replace(data, halves=tuple(encode(half) for half in data.halves))
+    if codec.exists():
+        return _by_hand(index, Codec.open(codec, data.x.shape[1]), data)
     if not kind.refines:
-        return faiss_contender("bare", "bare", index, [], coded)
+        return faiss_contender("bare", "bare", index, [], data)
     order = Path(f"{place}.order")
     rows = data.x[np.fromfile(order, np.int32)] if order.exists() else data.x
-    flat = faiss.IndexFlat(data.x.shape[1], index.metric_type)
-    flat.add(encode(rows))
-    out = faiss_contender("bare", "bare", faiss.IndexRefine(index, flat), [], coded)
+    flat = faiss.IndexFlat(rows.shape[1], index.metric_type)
+    flat.add(rows)
+    out = faiss_contender("bare", "bare", faiss.IndexRefine(index, flat), [], data)
     out.holds = (index, flat)
     return out
+
+
+def _by_hand(index: Any, codec: Codec, data: Data) -> Contender:
+    """An index of codes, and FAISS's scoring of what it finds by the raw vectors; into arrays made once."""
+    by_distance = data.metric is Metric.L2
+    score = faiss.fvec_L2sqr_by_idx if by_distance else faiss.fvec_inner_products_by_idx
+    coded = tuple(codec.encode(half) for half in data.halves)
+    pointer, x, dim = faiss.swig_ptr, data.x, data.x.shape[1]
+
+    def seconds(setting: dict[str, int], half: int, batch: bool) -> float:
+        given, width = faiss.SearchParametersHNSW(efSearch=setting["efSearch"]), K * max(1, setting["k_factor"])
+        m = BATCH if batch else 1
+        found = np.empty((m, width), np.float32), np.empty((m, width), np.int64)
+        scores = np.empty((m, width), np.float32)
+        many = np.ascontiguousarray(np.resize(coded[half], (BATCH, codec.dims))), np.resize(data.halves[half], (BATCH, dim))
+        singles = [(coded[half][i : i + 1], data.halves[half][i : i + 1]) for i in range(len(coded[half]))]
+
+        def call(asked: tuple[np.ndarray, np.ndarray]) -> None:
+            codes, query = asked
+            index.search(codes, width, params=given, D=found[0], I=found[1])
+            score(pointer(scores), pointer(query), pointer(x), pointer(found[1]), dim, m, width)
+            best = scores.argsort(axis=1) if by_distance else (-scores).argsort(axis=1)
+            np.take_along_axis(found[1], best[:, :K], axis=1)
+
+        return clocked(call, singles, many, batch)
+
+    return Contender("bare", "bare", [], lambda setting, half: np.empty((0, K), np.int64), seconds, holds=index)

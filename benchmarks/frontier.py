@@ -53,7 +53,7 @@ def _one(
     data: Data, stack: contextlib.ExitStack, target: float, times: int, rows: list[dict[str, Any]], facts: dict[str, Any]
 ) -> None:
     truth = Truth.of(data.x, data.halves, data.metric is not Metric.L2)
-    built = [contenders.ours(kind, data) for kind in contenders.OURS]
+    built = [contenders.ours(kind, data) for kind in contenders.own_kinds(data)]
     everyone = [own.contender for own in built] + contenders.stock(data) + contenders.peers(data, stack)
     for contender in everyone:
         print(f"  {data.name}: {contender.name}", flush=True)

@@ -35,6 +35,11 @@ class TestHnswInHalves(KindContract):
     kind = nf.Hnsw(links=12, build_effort=40, storage="float16")
 
 
+class TestHnswReduced(KindContract):
+    kind = nf.Hnsw(links=12, build_effort=40, reduce=22)
+    metrics = (Metric.COSINE, Metric.L2)
+
+
 class TestIvf(KindContract):
     kind = nf.Ivf(lists=32)
 

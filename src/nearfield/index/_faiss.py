@@ -106,6 +106,19 @@ def scores_at(
     return np.negative(out, out=out) if by_distance else out
 
 
+SMALL = 1 << 17
+"""Numbers of a matrix up to which a product with one vector is not worth a second thread."""
+
+
+def products(matrix: npt.NDArray[np.float32], vector: npt.NDArray[np.float32], out: npt.NDArray[np.float32]) -> None:
+    """Writes matrix (r, dim) @ vector (dim,) into `out`, on one thread where it is small; all C-ordered float32."""
+    if matrix.size > SMALL:
+        np.dot(matrix, vector, out=out)
+        return
+    pointer = faiss.swig_ptr
+    faiss.fvec_inner_products_ny(pointer(out), pointer(vector), pointer(matrix), matrix.shape[1], len(matrix))
+
+
 _most = int(faiss.omp_get_max_threads())
 _mine = threading.local()
 
@@ -138,6 +151,7 @@ __all__ = [
     "heap_bytes",
     "ids_in_list",
     "list_sizes",
+    "products",
     "most_threads",
     "read",
     "scores_at",

@@ -24,11 +24,11 @@ UNCOUNTED = np.zeros(1, np.int64)
 
 
 class Scratch:
-    """Arrays for `width` candidates of one query, and pointers to them."""
+    """Arrays for `width` candidates of one query, whose code has `dims` numbers, and pointers to them."""
 
-    def __init__(self, dim: int, width: int) -> None:
+    def __init__(self, dims: int, width: int) -> None:
         pointer = _faiss.faiss.swig_ptr
-        self.coded = np.empty(dim, np.float32)
+        self.coded = np.empty(dims, np.float32)
         self.distances, self.scores = np.empty(width, np.float32), np.empty(width, np.float32)
         self.labels, self.positions = np.empty(width, np.int64), np.empty(width, np.int64)
         self.to_coded, self.to_distances, self.to_scores = pointer(self.coded), pointer(self.distances), pointer(self.scores)
@@ -60,6 +60,7 @@ class Alone:
         self._search, self._order, self._codec = index.search_c, order, codec
         self._by_distance, self._refine, self._refine_by_distance = by_distance, refine, refine_by_distance
         self._vectors, self._dim = vectors, vectors.shape[1]
+        self._dims = self._dim if codec is None else codec.dims
         self._to_vectors = _faiss.faiss.swig_ptr(vectors)
         self._local = threading.local()
 
@@ -70,7 +71,7 @@ class Alone:
         if scratch is None:
             if len(kept) > KEPT:
                 kept.clear()
-            scratch = kept[width] = Scratch(self._dim, width)
+            scratch = kept[width] = Scratch(self._dims, width)
         _faiss.use_threads(1)
         to_query = _faiss.faiss.swig_ptr(query)
         if self._codec is None:

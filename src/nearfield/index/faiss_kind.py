@@ -79,7 +79,7 @@ class FaissKind:
             if len(order) != n or not np.array_equal(np.bincount(order, minlength=n), np.ones(n)):
                 raise Corrupt(f"{files[ORDER]} is not an order of {n} positions; the index is built again", field="order")
         codec = Codec.open(files[CODEC], dim) if CODEC in files else None
-        index = _faiss.read(place.with_name(place.name + FAISS), n, dim)
+        index = _faiss.read(place.with_name(place.name + FAISS), n, dim if codec is None else codec.dims)
         if _faiss.takes_codes(index) != (codec is not None):
             raise Corrupt(f"the codec of {place} and its index do not belong together; it is built again", field="codec")
         return FaissIndex(index, self, metric, vectors, order, codec, sum(p.stat().st_size for p in files.values()))

@@ -6,6 +6,7 @@ from typing import Any
 
 from nearfield.core.errors import InvalidInput
 from nearfield.core.metric import Metric, Vectors
+from nearfield.index import codec
 from nearfield.index.codec import Codec
 
 NAMES = {"float32": "Flat", "float16": "SQfp16", "int8": "SQ8"}
@@ -20,22 +21,24 @@ def check(storage: str) -> None:
         raise InvalidInput("not a storage", field="storage", expected=f"one of {', '.join(STORAGES)}", received=storage)
 
 
-def bytes_each(storage: str, dim: int) -> int:
-    """Bytes of one vector."""
-    return _WIDTH[storage] * dim
+def bytes_each(storage: str, dim: int, reduce: int = 0) -> int:
+    """Bytes of one vector, of which `reduce` numbers are kept (0: all)."""
+    return _WIDTH[storage] * (reduce or dim)
 
 
-def header_bytes(storage: str, dim: int) -> int:
+def header_bytes(storage: str, dim: int, reduce: int = 0) -> int:
     """Bytes kept once: the codec, or under inner product FAISS's ranges of each dimension."""
-    return 8 * dim if storage == "int8" else 0
+    if storage != "int8":
+        return 0
+    return codec.nbytes(dim, reduce) if reduce else 8 * dim
 
 
-def codec_for(storage: str, metric: Metric, sample: Vectors) -> Codec | None:
+def codec_for(storage: str, metric: Metric, sample: Vectors, reduce: int = 0) -> Codec | None:
     """The codec of int8 storage, whose distances are those of whole numbers; None: FAISS takes vectors as they are.
 
     Inner products of shifted codes are not those of the vectors, so under ip FAISS's own 8-bit quantiser is used.
     """
-    return Codec.fit(sample) if storage == "int8" and metric is not Metric.IP else None
+    return Codec.fit(sample, dims=reduce) if storage == "int8" and metric is not Metric.IP else None
 
 
 def quantizer(storage: str, metric: Metric) -> Any:

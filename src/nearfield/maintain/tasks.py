@@ -21,6 +21,7 @@ from nearfield.index.base import Kind
 from nearfield.index.build import STEM, run_build
 from nearfield.maintain import calibrating
 from nearfield.maintain.policy import Action, Build, Calibrate, Merge, Seal
+from nearfield.planning import reducing
 from nearfield.planning.choose import choose
 from nearfield.store import files, layout
 from nearfield.store.catalog import FileRecord, IndexRecord
@@ -92,6 +93,8 @@ def build(engine: LocalEngine, action: Build, cancelled: threading.Event, progre
     kind, reason = wanted_kind(engine, len(view))
     if kind is None:
         return
+    if engine.settings.index is None:
+        kind, reason = reducing.suited(kind, view.segment.vectors, engine.metric, reason)
     aside = view.segment.directory / f"{layout.TEMPORARY}{uuid.uuid4().hex}"
     _need(engine, kind.nbytes(len(view.segment), engine.dim))
     _need_memory(kind, len(view.segment), engine.dim)
