@@ -117,16 +117,17 @@ def _first(data: Data, c: nf.Collection, case: Case) -> dict[str, Any]:
     for turn, start in enumerate(range(0, len(pairs), TURN)):
         medians = {}
         for way in np.roll(list(times), turn).tolist():
-            took = []
+            took, answers = [], []
             time.sleep(PAUSE)
             for i, anchor in pairs[start : start + TURN][: 3 if way == "all" else TURN]:
                 condition, mask = case.new(anchor)
                 began = time.perf_counter()
                 hits = _ask(c, data.queries[i], None if way == "all" else condition, exact=way != "ours")
                 took.append(time.perf_counter() - began)
-                if way == "ours":
-                    judge.add(data, i, mask, hits)
-                    shares.append(mask.mean())
+                answers += [(i, mask, hits)] if way == "ours" else []
+            for i, mask, hits in answers:
+                judge.add(data, i, mask, hits)
+                shares.append(mask.mean())
             times[way] += took
             medians[way] = float(np.median(took))
         ratios.append(medians["ours"] / min(medians["allowed"], medians["all"]))
@@ -160,11 +161,12 @@ def _repeated(data: Data, c: nf.Collection, case: Case, bare: _Bare) -> dict[str
             block = [queries[(round_ * BLOCK + j) % len(queries)] for j in range(BLOCK)]
             asked = [data.queries[i] for i in block]
             plain = np.median([seconds(lambda q=q: _ask(c, q)) for q in asked])
-            took = []
-            for i, q in zip(block, asked, strict=True):
+            took, answers = [], []
+            for q in asked:
                 start = time.perf_counter()
-                hits = _ask(c, q, condition)
+                answers.append(_ask(c, q, condition))
                 took.append(time.perf_counter() - start)
+            for i, hits in zip(block, answers, strict=True):
                 judge.add(data, i, mask, hits)
             others = [data.queries[queries[(round_ * BLOCK + j) % len(queries)]] for j in range(BLOCK, BLOCK + 10)]
             allowed = np.median([seconds(lambda q=q, f=condition: _ask(c, q, f, exact=True)) for q in others])

@@ -28,7 +28,7 @@ BELOW: dict[str, set[str]] = {
     "database": {"core", "index", "store", "embed", "engine", "maintain", "embedding", "collection"},
     "testing": {"core", "index", "embed"},
     "doctor": {"core", "store", ""},
-    "cli": {"core", "store", "planning", "doctor", ""},
+    "cli": {"core", "index", "store", "planning", "doctor", ""},
     "__main__": {"cli"},
 }
 """Layer: what it imports besides itself. "" is the public door, `import nearfield`."""

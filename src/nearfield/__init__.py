@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from nearfield.core.metric import Metric
     from nearfield.core.types import Document, Hit, Hits, Written
     from nearfield.database import Database, open
+    from nearfield.engine.explain import Explanation
     from nearfield.index.base import Effort
     from nearfield.index.flat import Flat
     from nearfield.index.hnsw import Hnsw
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from nearfield.index.ivfpq import IvfPq
     from nearfield.index.rabitq import Rabitq
     from nearfield.index.usearch import Usearch
+    from nearfield.maintain.calibrating import Calibration
+    from nearfield.planning.front import Front
     from nearfield.planning.plan import GpuScan, Plan, Recipe, plan
     from nearfield.store.backup import restore
 
@@ -61,11 +64,14 @@ _ERRORS = [
 ]
 _HOMES = {
     **dict.fromkeys(_ERRORS, "core.errors"),
+    "Calibration": "maintain.calibrating",
     "Collection": "collection",
     "Database": "database",
     "Document": "core.types",
     "Effort": "index.base",
+    "Explanation": "engine.explain",
     "Flat": "index.flat",
+    "Front": "planning.front",
     "GpuScan": "planning.plan",
     "Hit": "core.types",
     "Hits": "core.types",
@@ -85,6 +91,7 @@ _HOMES = {
 
 __all__ = [
     "AlreadyExists",
+    "Calibration",
     "Closed",
     "Collection",
     "Corrupt",
@@ -93,8 +100,10 @@ __all__ = [
     "DimensionMismatch",
     "Document",
     "Effort",
+    "Explanation",
     "FilterError",
     "Flat",
+    "Front",
     "GpuScan",
     "Hit",
     "Hits",

@@ -181,8 +181,10 @@ class Collection(Searching):
             The front, with `best`, which `rebuild` takes, `table()`, `plot(path)` and `to_dict()`.
         """
         keeper = self._keeper()
-        if minutes is not None and (isinstance(minutes, bool) or not 0 < minutes < 1e6):
-            raise InvalidInput("not a time", field="minutes", expected="more than 0", received=minutes)
+        if minutes is not None and (
+            isinstance(minutes, bool) or not isinstance(minutes, (int, float)) or not 0 < minutes < 1e6
+        ):
+            raise InvalidInput("not a time", field="minutes", expected="a number above 0", received=minutes)
         return keeper.tune(
             self.name,
             self.recall if recall is None else inputs.recall(recall),

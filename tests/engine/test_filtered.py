@@ -75,7 +75,8 @@ def test_a_random_share_of_rows(filled: tuple, share: float) -> None:
 def test_the_index_answers_where_many_rows_are_allowed(filled: tuple, way: str) -> None:
     c, x, _, _ = filled
     methods = {c.search(vector=v, filter={"lot": {"$lt": N // 2}}).plan.segments[0].method for v in x[:40]}
-    assert ("index" in methods) >= (way == "the index first")
+    if way == "the index first":
+        assert "index" in methods
 
 
 @pytest.mark.parametrize("width", [1, 7, 30, 59])
@@ -117,3 +118,48 @@ def test_a_filter_is_remembered_by_value_and_type_and_forgotten_when_rows_die(tm
         c.delete(gone)
         assert not set(gone) & set(c.search(vector=x[0], k=100, filter={"v": True}).ids)
         assert c.count({"v": True}) == 650
+
+
+def test_an_effort_must_be_one_that_the_index_has(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    x = rng.standard_normal((3000, 16)).astype(np.float32)
+    with nf.open(tmp_path / "db") as db:
+        for kind, good, bad in (
+            (nf.Hnsw(links=8, build_effort=16), nf.Effort(efSearch=64), nf.Effort(nprobe=4)),
+            (nf.IvfPq(lists=16), nf.Effort(nprobe=16), nf.Effort(efSearch=64)),
+            (nf.Ivf(lists=16), nf.Effort(nprobe=16), nf.Effort(nprobe=16, efSearch=64)),
+            (nf.Flat(), nf.Effort(), nf.Effort(nprobe=1)),
+        ):
+            c = db.create(kind.name, embedder=None, dim=16, index=kind)
+            c.load(ids=[str(i) for i in range(len(x))], vectors=x)
+            c.optimize()
+            found = [c.search(vector=v, k=10, effort=good, documents=False) for v in x[:50]]
+            assert {s.method for hits in found for s in hits.plan.segments} == {"index"}
+            true = [c.search(vector=v, k=10, exact=True, documents=False).ids for v in x[:50]]
+            assert np.mean([len(set(h.ids) & set(t)) / 10 for h, t in zip(found, true, strict=True)]) > 0.85
+            with pytest.raises(nf.InvalidInput, match="effort"):
+                c.search(vector=x[0], effort=bad)
+
+
+def test_recall_above_what_can_be_measured_is_exact(tmp_path: Path) -> None:
+    x = np.random.default_rng(1).standard_normal((3000, 16)).astype(np.float32)
+    with nf.open(tmp_path / "db") as db:
+        c = db.create("c", embedder=None, dim=16, index=nf.Hnsw(links=16, build_effort=64))
+        c.load(ids=[str(i) for i in range(len(x))], vectors=x)
+        c.optimize()
+        assert c.search(vector=x[0], k=1, recall=0.99999).plan.segments[0].method == "exact"
+        assert c.search(vector=x[0], k=1, recall=0.9).plan.segments[0].method == "index"
+
+
+def test_an_index_that_a_filter_makes_useless_is_spared(filled: tuple, way: str) -> None:
+    c, x, _, cluster = filled
+    queries = x[cluster < 30][:80]
+    condition = {"cluster": {"$gte": 30}, "lot": {"$gte": 0}}
+    methods = [c.search(vector=v, k=10, filter=condition).plan.segments[0].method for v in queries]
+    if way == "the index first" and methods[:4].count("index, then exact") > 2:
+        assert methods[8:].count("exact") > 60
+        assert methods.count("exact") < len(methods)
+    assert recall(c, x, queries, cluster >= 30, condition) >= NEARLY
+    near = {c.search(vector=v, k=10, filter=condition).plan.segments[0].method for v in x[cluster >= 30][:200]}
+    if way == "the index first":
+        assert near != {"exact"}, "now and then it is tried, and then helps"

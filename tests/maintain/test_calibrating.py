@@ -63,7 +63,7 @@ def test_given_queries_are_measured_as_brute_force_says_among_what_is_live(fille
     assert points(c, GIVEN) == []
     c.delete([f"d{i}" for i in range(deleted)])
     (said,) = c.calibrate(queries)
-    assert (said.segment, said.queries, said.source, said.kind["kind"]) == (1, M, GIVEN, "ivf")
+    assert (said.segment, said.queries, said.source, said.kind["kind"]) == (1, M, "given queries", "ivf")
     assert list(said.held_out) == points(c, HELD_OUT) == before
     assert list(said.given) == points(c, GIVEN)
     live = np.arange(deleted, N)

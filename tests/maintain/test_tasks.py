@@ -24,3 +24,64 @@ def test_a_build_that_memory_cannot_hold_is_not_begun(tmp_path: Path, monkeypatc
         monkeypatch.undo()
         c.optimize()
         assert c.stats().indexed == 3000
+
+
+def test_a_rewrite_brings_its_index_so_that_no_search_is_exact_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    n = 3000
+    x = np.random.default_rng(0).standard_normal((n, 8)).astype(np.float32)
+    with nf.open(tmp_path / "db") as db:
+        c = db.create("c", embedder=None, dim=8, index=nf.Hnsw(links=8, build_effort=32))
+        c.load(ids=[str(i) for i in range(n)], vectors=x)
+        c.optimize()
+        seen, build = [], tasks.run_build
+
+        def beside(*args, **named):
+            if not seen:
+                c.delete("2999")
+                c.upsert(nf.Document("2998"), vectors=-x[2998:2999])
+            hits = c.search(vector=x[2997], k=1)
+            seen.append((hits.ids[0], {s.method for s in hits.plan.segments if s.rows > 1000}))
+            return build(*args, **named)
+
+        monkeypatch.setattr(tasks, "run_build", beside)
+        c.delete([str(i) for i in range(1500)])
+        c.optimize()
+        assert seen
+        assert all(found == ("2997", {"index"}) for found in seen)
+        stats = c.stats()
+        assert stats.documents == len(c) == n - 1501
+        assert all(s.index is not None for s in stats.segments if s.rows > 1000)
+        assert "2999" not in c
+        assert c.search(vector=-x[2998], k=1).ids == ["2998"]
+        assert "2998" not in c.search(vector=x[2998], k=3, exact=True).ids
+        assert c.verify().ok
+    with nf.open(tmp_path / "db", read_only=True) as db:
+        hits = db["c"].search(vector=x[2997], k=1)
+        assert hits.ids == ["2997"]
+        assert "index" in {s.method for s in hits.plan.segments}
+
+
+def test_a_rewrite_whose_index_cannot_be_built_goes_on_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    n = 3000
+    x = np.random.default_rng(0).standard_normal((n, 8)).astype(np.float32)
+    with nf.open(tmp_path / "db") as db:
+        c = db.create("c", embedder=None, dim=8, index=nf.Hnsw(links=8, build_effort=32))
+        c.load(ids=[str(i) for i in range(n)], vectors=x)
+        c.optimize()
+        c.delete([str(i) for i in range(1500)])
+        build, failed = tasks.run_build, []
+
+        def once(*args, **named):
+            if not failed:
+                failed.append(1)
+                raise nf.OutOfSpace("no room")
+            return build(*args, **named)
+
+        monkeypatch.setattr(tasks, "run_build", once)
+        c.optimize()
+        assert failed
+        assert [s.live for s in c.stats().segments] == [1500]
+        assert c.stats().segments[0].index is not None, "built after the swap"
+        assert not list((tmp_path / "db").rglob("tmp-*"))

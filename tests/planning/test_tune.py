@@ -163,6 +163,65 @@ def test_a_killed_run_goes_on(tmp_path: Path) -> None:
         assert c.verify().ok
 
 
+def test_a_candidate_that_fails_is_named_and_others_go_on(data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    build = tuning.run_build
+
+    def failing(vectors, rows, dim, kind, *args, **named):
+        if isinstance(kind, nf.Ivf):
+            raise nf.OutOfSpace("no room for this one")
+        return build(vectors, rows, dim, kind, *args, **named)
+
+    monkeypatch.setattr(tuning, "run_build", failing)
+    front = tuning.tune(data, Goal(0.9), tmp_path, kinds=KINDS[:2])
+    assert front.finished
+    assert isinstance(front.best.kind, nf.Hnsw)
+    assert "could not be built: no room for this one" in front.table()
+
+
+def test_what_exceeds_memory_is_named(data: Data, tmp_path: Path) -> None:
+    front = tuning.tune(data, Goal(0.95, memory=1000), tmp_path, kinds=KINDS)
+    assert front.finished
+    assert len(front.excluded) == len(KINDS)
+    assert front.best.kind is None
+    assert "memory" in front.best.reason
+    assert all(text in front.table() for text in front.excluded)
+
+
+def test_a_best_without_a_kind_changes_nothing(tmp_path: Path) -> None:
+    with nf.open(tmp_path / "db") as db:
+        c = db.create("c", embedder=None, dim=DIM, metric="l2", index=nf.Ivf(lists=16))
+        c.load(ids=[f"d{i}" for i in range(N)], vectors=vectors())
+        c.optimize()
+        before = c.stats().segments[0].index
+        front = c.tune(memory="1kB")
+        assert front.best.kind is None
+        with pytest.raises(nf.InvalidInput, match="nothing to build"):
+            c.rebuild(front.best)
+        assert c.stats().segments[0].index == before
+        assert c.tune(recall=0.999).best.kind is None
+
+
+@pytest.mark.slow
+def test_measurements_outlive_commits_that_change_no_row(tmp_path: Path) -> None:
+    with nf.open(tmp_path / "db") as db:
+        c = db.create("c", embedder=None, dim=DIM, metric="l2")
+        c.load(ids=[f"d{i}" for i in range(N)], vectors=vectors())
+        c.record_queries(100)
+        front = c.tune(minutes=0.15)
+        for v in vectors()[:150]:
+            c.search(vector=v)
+    with nf.open(tmp_path / "db") as db:
+        c = db["c"]
+        journal = next((tmp_path / "db").rglob("journal.jsonl"))
+        known = Journal(journal)._known
+        assert len(known) >= len(front.measured) > 0
+        c.tune(minutes=1e-3)
+        assert Journal(journal)._known == known
+        c.delete("d0")
+        c.tune(minutes=1e-3)
+        assert not Journal(journal)._known.keys() & known.keys()
+
+
 def test_few_rows_are_scanned_and_bad_input_is_named(tmp_path: Path) -> None:
     with nf.open(tmp_path / "db") as db:
         c = db.create("c", embedder=None, dim=DIM, metric="l2")
@@ -176,6 +235,7 @@ def test_few_rows_are_scanned_and_bad_input_is_named(tmp_path: Path) -> None:
             ({"latency": "fast"}, "latency"),
             ({"memory": "much"}, "memory"),
             ({"minutes": 0}, "minutes"),
+            ({"minutes": "1"}, "minutes"),
             ({"k": 0}, "k"),
             ({"queries": np.zeros((30, DIM + 1), np.float32)}, "queries"),
             ({"queries": vectors(3)}, "queries"),

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from nearfield.cli import options, place, show
+from nearfield.cli import indexes, options, place, show
 from nearfield.core.errors import InvalidInput, NotFound, shorten
 
 TEXT_WIDTH = 88
@@ -21,7 +21,7 @@ def create(
     ] = "minilm",
     dim: Annotated[int | None, typer.Option(help="Numbers in each vector, with --embedder none.", show_default=False)] = None,
     metric: Annotated[str, typer.Option(help="cosine, ip or l2.")] = "cosine",
-    index: Annotated[str, typer.Option(help="auto, flat, hnsw, ivf, ivfpq or rabitq.")] = "auto",
+    index: Annotated[str, typer.Option(help=f"{indexes.SPELLED}.")] = "auto",
     recall: Annotated[float, typer.Option(help="The recall that searches hold.")] = 0.95,
     field: Annotated[
         list[str] | None, typer.Option(help="A declared field, such as day=timestamp; can be repeated.", show_default=False)
@@ -40,7 +40,7 @@ def create(
             embedder=None if embedder.lower() == "none" else embedder,
             dim=dim,
             metric=metric,
-            index=_kind(index),
+            index=indexes.kind_of(index),
             recall=recall,
             fields=fields or None,
         )
@@ -55,17 +55,6 @@ def create(
         show.as_json(done)
     else:
         show.line(f"created {target}: dim {done['dim']}, {done['metric']}, embedder {done['embedder'] or 'none'}")
-
-
-def _kind(name: str) -> Any:
-    from nearfield import Flat, Hnsw, Ivf, IvfPq, Rabitq
-
-    kinds: dict[str, Any] = {kind.name: kind for kind in (Flat, Hnsw, Ivf, IvfPq, Rabitq)}
-    if name == "auto":
-        return name
-    if name not in kinds:
-        raise InvalidInput("unknown kind", field="--index", expected="auto, " + ", ".join(kinds), received=name)
-    return kinds[name]()
 
 
 def _assignment(pair: str, option: str) -> tuple[str, str]:

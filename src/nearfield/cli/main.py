@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from nearfield.cli import adding, data, demo, explaining, ops, planning, tuning
+from nearfield.cli import adding, data, demo, explaining, indexes, ops, planning, tuning
 from nearfield.cli.options import DONE, MISUSE, guarded
 from nearfield.core.config import check_keys
 from nearfield.core.errors import InvalidInput
@@ -37,6 +37,9 @@ VERBS: dict[str, Callable[..., None]] = {
     "import": data.import_,
     "plan": planning.plan,
     "tune": tuning.tune,
+    "rebuild": indexes.rebuild,
+    "calibrate": indexes.calibrate,
+    "record": indexes.record,
     "stats": ops.stats,
     "optimize": ops.optimize,
     "verify": ops.verify,

@@ -11,6 +11,8 @@ import typer
 from nearfield.cli import options, place, show
 from nearfield.core.config import format_size
 
+HELD_OUT = "held-out rows"
+
 
 def stats(target: options.Anywhere, json: options.Json = False) -> None:
     """Show what collections hold: documents, segments, indexes with their measured recall, bytes."""
@@ -59,8 +61,12 @@ def describe_index(index: Any) -> tuple[str, str, str]:
     if index is None:
         return "exact scan", "1 (every vector is compared)", "too few rows to gain from an index, or none built yet"
     kind = ", ".join(f"{key}={value}" for key, value in index.kind.items() if key != "kind")
-    points = [p for p in index.curve.get("points", []) if p["k"] == 10]
-    measured = f"{points[0]['recall']:.3f} to {points[-1]['recall']:.3f} by effort" if points else "not measured"
+    points = [p for p in index.curve.get("points", []) if p["k"] == 10 and p.get("share", 1) == 1]
+    real = [p for p in points if p["source"] != HELD_OUT]
+    points = real or points
+    measured = "not measured"
+    if points:
+        measured = f"{points[0]['recall']:.3f} to {points[-1]['recall']:.3f} by effort ({points[0]['source']})"
     return f"{index.kind.get('kind', '')} {kind} ({format_size(index.nbytes)})".strip(), measured, index.reason
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from nearfield.cli import options, place, show
-from nearfield.core.errors import InvalidInput
+from nearfield.cli import indexes, options, place, show
 
 
 def tune(
@@ -32,37 +32,33 @@ def tune(
             latency=latency,
             memory=memory,
             minutes=minutes,
-            queries=None if queries is None else _queries(queries),
+            queries=None if queries is None else indexes.queries_of(queries),
             k=k,
             progress=show.note,
         )
-        command = f"nearfield tune {target} --recall {front.goal.recall} --apply"
         if report is not None:
             from nearfield.planning import report as reports
 
-            for path in reports.write(front, report, command):
+            for path in reports.write(front, report):
                 show.note(f"wrote {path}")
-        if apply and front.finished:
+        applied = apply and front.best.kind is not None and front.finished
+        if applied:
+            show.note("building it aside for all rows")
             collection.rebuild(front.best)
+    command = front.apply.replace("FILE", shlex.quote(str(queries)))
     if json:
-        show.as_json({**front.to_dict(), "apply": command, "applied": apply and front.finished})
-        return
-    show.line(front.table())
-    if not front.finished:
-        show.line("Not finished: run the same command again, it goes on.")
-    elif not apply and front.best.kind is not None:
-        show.line(f"To apply it: {command}")
-
-
-def _queries(path: Path) -> Any:
-    """Vectors from .npy, or texts from a file with one on each line."""
-    if not path.is_file():
-        raise InvalidInput("there is no such file", field="--queries", expected="a .npy or text file", received=str(path))
-    if path.suffix == ".npy":
-        import numpy as np
-
-        try:
-            return np.load(path, allow_pickle=False)
-        except ValueError as error:
-            raise InvalidInput(f"not an array ({error})", field="--queries", received=str(path)) from error
-    return [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        show.as_json({**front.to_dict(), "apply": command, "applied": applied})
+    else:
+        show.line(front.table())
+        if applied:
+            show.line("Applied: searches use it now.")
+        elif apply:
+            show.line("Nothing was applied.")
+        elif front.finished and front.best.kind is not None:
+            show.line(f"To apply it: {command}")
+    if front.stopped == "interrupted":
+        raise typer.Exit(options.INTERRUPTED)
+    if front.best.kind is None and not front.best.few and front.finished:
+        raise typer.Exit(options.NO)
+    if apply and not applied and not front.best.few:
+        raise typer.Exit(options.NO)

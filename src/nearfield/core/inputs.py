@@ -126,21 +126,21 @@ def vector(value: Any, dim: int, field: str = "vector") -> Vectors:
 def k(value: Any) -> int:
     """How many hits: 1 to 1,000,000."""
     if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or not 1 <= value <= MAX_K:
-        raise InvalidInput("not a number of hits", field="k", expected=f"1 to {MAX_K:,}", received=value)
+        raise InvalidInput("not a number of hits", field="k", expected=f"an integer from 1 to {MAX_K:,}", received=repr(value))
     return int(value)
 
 
 def whole(value: Any, field: str, least: int = 0) -> int:
     """An integer of at least `least`."""
     if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < least:
-        raise InvalidInput("not a whole number", field=field, expected=f"an integer >= {least}", received=value)
+        raise InvalidInput("not a whole number", field=field, expected=f"an integer >= {least}", received=repr(value))
     return int(value)
 
 
 def recall(value: Any) -> float:
     """A recall: above 0, at most 1."""
     if not isinstance(value, (int, float, np.floating)) or isinstance(value, bool) or not 0 < value <= 1:
-        raise InvalidInput("not a recall", field="recall", expected="a number above 0, at most 1", received=value)
+        raise InvalidInput("not a recall", field="recall", expected="a number above 0, at most 1", received=repr(value))
     return float(value)
 
 

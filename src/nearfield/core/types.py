@@ -83,12 +83,13 @@ class SegmentPlan:
         segment: the segment's number; 0 for rows not yet in a segment.
         rows: rows in it.
         allowed: rows that are live and pass the filter.
-        method: "exact", "index", or "index, then exact" where the index returned too few.
+        method: "exact"; "index"; "index, wider" or "index, then exact" where the index saw too few allowed rows near a query
+            and was asked for more, or the rows were scanned.
         kind: the index kind's name, or None.
         effort: the run-time knob that was used, such as {"efSearch": 64}, or None.
         recall: the mean recall measured for that effort, or None for exact.
         bound: its one-sided 95 % lower bound, or None.
-        source: what the measurement used: "held-out rows" or "given queries", or None.
+        source: what the measurement used: "held-out rows" or "real queries" (recorded or given), or None.
     """
 
     segment: int

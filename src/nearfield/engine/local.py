@@ -164,10 +164,10 @@ class LocalEngine:
         """Puts a segment made of pending rows in their place."""
         self.submit(lambda t: swaps.seal(t, self.snapshot, segment), alone=True)
 
-    def swap_merged(self, segment: Segment | None, sources: Sequence[SegmentView]) -> None:
-        """Puts a merged segment in the place of its sources, then removes their files."""
+    def swap_merged(self, segment: Segment | None, sources: Sequence[SegmentView], index: OpenIndex | None = None) -> None:
+        """Puts a merged segment, with its index if it has one, in the place of its sources, then removes their files."""
         numbers = [view.segment.number for view in sources]
-        self.submit(lambda t: swaps.merge(t, self.snapshot, segment, numbers), alone=True)
+        self.submit(lambda t: swaps.merge(t, self.snapshot, segment, numbers, index), alone=True)
         for view in sources:
             files.remove_tree(view.segment.directory)
 

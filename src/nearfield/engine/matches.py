@@ -19,6 +19,8 @@ from nearfield.core.metric import Metric, Positions, Vectors
 from nearfield.index.base import Allow
 from nearfield.index.block import Block
 
+TRIES, AGAIN = 4, 64
+"""Tries of the index under a filter after which their outcome decides, and every which search tries again then."""
 REMEMBERED = 64
 """Filters remembered for each segment."""
 BUDGET_SHARE, LEAST_BUDGET, MOST_BUDGET = 0.125, 8 << 20, 256 << 20
@@ -36,6 +38,7 @@ class Allowed:
         self.mask, self.n = mask, n
         self.count = n if mask is None else int(np.count_nonzero(mask))
         self.uses = 0
+        self.tried = self.failed = self.spared = 0
         self.block: Block | None = None
         self._lock = threading.Lock()
         self._making: Future[None] | None = None
@@ -54,6 +57,23 @@ class Allowed:
     def positions(self) -> Positions:
         """int64, ascending."""
         return np.arange(self.n) if self.mask is None else np.flatnonzero(self.mask)
+
+    def in_vain(self) -> bool:
+        """Whether to spare the index: most tries under this filter ended in a scan, as it rules out what is near the queries.
+
+        False now and then all the same, as other queries may come.
+        """
+        if self.tried < TRIES or 2 * self.failed <= self.tried:
+            return False
+        self.spared += 1
+        return self.spared % AGAIN != 0
+
+    def tried_index(self, queries: int, failed: int) -> None:
+        """Notes how many queries asked the index, and how many of them had to be scanned after all."""
+        if self.tried > 16 * AGAIN:
+            self.tried, self.failed = self.tried // 2, self.failed // 2
+        self.tried += queries
+        self.failed += failed
 
     @property
     def nbytes(self) -> int:

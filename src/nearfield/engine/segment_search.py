@@ -25,7 +25,7 @@ from nearfield.index import exact, rates
 from nearfield.index.base import Effort
 from nearfield.index.curve import Point
 
-TRY = 0.2
+TRY = 0.12
 """The most that a try of the index may cost beside the scan it may not spare."""
 START = 40e-6
 """Seconds of a scan that do not depend on rows."""
@@ -100,12 +100,14 @@ def _point(view: SegmentView, allowed: Allowed, k: int, request: Request, metric
     if index is None or request.exact:
         return None
     if request.effort is not None:
-        return Point(k, request.effort, 0.0, 0.0, 0, "")
+        return Point(k, index.setting(request.effort), 0.0, 0.0, 0, "")
     if request.recall >= 1:
         return None
     point = index.point_for(request.recall, k, allowed.share)
     if point is None or request.condition is None:
         return point
+    if allowed.in_vain():
+        return None
     vectors = view.segment.vectors
     by_codes = START + allowed.count * vectors.shape[1] / rates.measured().coded
     if by_codes < point.seconds and _coding(view, allowed, metric) and allowed.coded(vectors, metric) is not None:
@@ -167,7 +169,7 @@ def _by_index(
     else:
         scarce = 2 * answer.passed < allowed.share * answer.seen
         doubtful = np.flatnonzero(scarce | (answer.positions[:, -1] < 0)).tolist()
-    method = "index"
+    method, scanned = "index", 0
     for i in doubtful:
         check_deadline(request)
         again = None
@@ -177,9 +179,10 @@ def _by_index(
             )
         method = "index, wider" if again is not None and method == "index" else method
         if again is None:
-            method = "index, then exact"
+            method, scanned = "index, then exact", scanned + 1
             again = _scan(view, allowed, queries[i : i + 1], k, replace(request, condition=None), metric)[0]
         found[i] = again
+    allowed.tried_index(len(queries), scanned)
     return found, method
 
 

@@ -12,11 +12,13 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
+from nearfield.core.errors import InvalidInput
 from nearfield.core.filters import Filter
 from nearfield.core.metric import Metric
 from nearfield.engine.matches import Allowed, Matches
 from nearfield.engine.pending import PendingView
-from nearfield.index.base import Index
+from nearfield.index import decode_kind
+from nearfield.index.base import Effort, Index
 from nearfield.index.curve import Curve, Point
 from nearfield.store.catalog import IndexRecord, PendingRow
 from nearfield.store.segment import Segment
@@ -39,6 +41,26 @@ class OpenIndex:
                 self._chosen.clear()
             self._chosen[key] = self.curve.effort_for(recall, k, share)
         return self._chosen[key]
+
+    def setting(self, effort: Effort) -> Effort:
+        """An effort that a caller chose, with the kind's own oversampling where none was said.
+
+        Raises:
+            InvalidInput: it lacks the knob that this index has, or sets one that it has not.
+        """
+        kind = decode_kind(self.record.kind)
+        usual = kind.efforts(1 << 20)[-1]
+        for name in ("nprobe", "efSearch"):
+            if bool(getattr(usual, name)) != bool(getattr(effort, name)):
+                has = ", ".join(n for n in ("nprobe", "efSearch") if getattr(usual, n)) or "neither nprobe nor efSearch"
+                raise InvalidInput(
+                    f"this does not suit the index {kind.recipe} of segment {self.record.segment}",
+                    field=f"effort.{name}",
+                    expected=f"an Effort with {has}",
+                    received=getattr(effort, name),
+                )
+        steps = list(kind.oversamplings)
+        return effort if effort.oversampling else replace(effort, oversampling=steps[min(1, len(steps) - 1)])
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 from nearfield.engine.local import PENDING_BYTES, PENDING_ROWS, LocalEngine
@@ -46,7 +46,7 @@ class IndexStats:
     kind: dict[str, Any]
     nbytes: int
     build_seconds: float
-    curve: dict[str, Any]
+    curve: dict[str, Any] = field(repr=False)
     reason: str
     recipe: str
     planned_bytes: int

@@ -104,8 +104,14 @@ def seal(transaction: Transaction, snapshot: Snapshot, segment: Segment) -> None
     _count_segments(transaction, [segment])
 
 
-def merge(transaction: Transaction, snapshot: Snapshot, segment: Segment | None, sources: Sequence[int]) -> None:
-    """Puts a merged segment (None: nothing was left alive) in the place of its sources."""
+def merge(
+    transaction: Transaction,
+    snapshot: Snapshot,
+    segment: Segment | None,
+    sources: Sequence[int],
+    index: OpenIndex | None = None,
+) -> None:
+    """Puts a merged segment (None: nothing was left alive), with its index if it has one, in the place of its sources."""
     live = {view.segment.number for view in snapshot.segments}
     if not live.issuperset(sources):
         raise NearfieldError("a segment was merged by someone else meanwhile; nothing was changed")
@@ -122,12 +128,19 @@ def merge(transaction: Transaction, snapshot: Snapshot, segment: Segment | None,
     transaction.delta.segments.append(segment)
     transaction.delta.bury(segment.number, dead)
     _count_segments(transaction, [segment])
+    if index is not None:
+        _give_index(transaction, segment.number, index)
 
 
 def set_index(transaction: Transaction, snapshot: Snapshot, segment: int, index: OpenIndex | None) -> bool:
     """Gives a segment its index (None: takes it away); False if the segment is gone."""
     if all(view.segment.number != segment for view in snapshot.segments):
         return False
+    _give_index(transaction, segment, index)
+    return True
+
+
+def _give_index(transaction: Transaction, segment: int, index: OpenIndex | None) -> None:
     record: IndexRecord | None = None if index is None else index.record
     catalog.set_index(transaction.connection, segment, record)
     transaction.delta.indexes[segment] = index
@@ -135,7 +148,6 @@ def set_index(transaction: Transaction, snapshot: Snapshot, segment: int, index:
         numbers = catalog.counters(transaction.connection)
         if record.number >= numbers.next_index:
             transaction.connection.execute("UPDATE counters SET next_index = ?", (record.number + 1,))
-    return True
 
 
 def _count_segments(transaction: Transaction, segments: Sequence[Segment]) -> None:

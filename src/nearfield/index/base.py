@@ -29,12 +29,12 @@ class Effort:
         nprobe: lists read (kinds with lists).
         efSearch: candidates kept while walking a graph (Hnsw).
         oversampling: candidates scored again from the raw vectors for each hit wanted (kinds that store less than
-            float32); 1 where full vectors are stored.
+            float32); 0: what the kind usually takes, 1 where full vectors are stored.
     """
 
     nprobe: int = 0
     efSearch: int = 0
-    oversampling: int = 1
+    oversampling: int = 0
 
     def __post_init__(self) -> None:
         for name in ("nprobe", "efSearch", "oversampling"):

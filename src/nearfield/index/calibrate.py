@@ -19,15 +19,15 @@ import numpy.typing as npt
 from nearfield.core.metric import Metric, Vectors
 from nearfield.index import exact
 from nearfield.index.base import Effort, Index, Kind, depth
-from nearfield.index.curve import GIVEN, Point, frontier
+from nearfield.index.curve import ENOUGH, GIVEN, Point, frontier
 
 KS = (1, 10, 100, 1000)
 """The numbers of hits that are measured; a search for k uses the next larger."""
 SHARES = (1.0, 0.9, 0.7, 0.5, 0.3, 0.2, 0.1)
 """Shares of rows allowed that are measured; a search uses the next smaller."""
 RESAMPLES = 1000
-ENOUGH, ENOUGH_FILTERED = 0.9985, 0.99
-"""Lower bounds that end the measuring of a k, without and with a filter; promises above are kept by exact search."""
+ENOUGH_FILTERED = 0.99
+"""The lower bound that ends the measuring of a k under a filter; without one ENOUGH does."""
 SLOW = 0.3
 """Seconds that one effort may take over all queries; beyond, fewer queries measure the efforts that remain."""
 TIMED = 12
@@ -220,4 +220,4 @@ def lower_bound(values: npt.NDArray[np.float32], weights: npt.NDArray[np.float32
     return np.asarray(np.minimum(values.mean(0), means[int(0.05 * len(means))]), np.float32)
 
 
-__all__ = ["GIVEN", "HELD_OUT", "held_out", "lower_bound", "measure", "resampling"]
+__all__ = ["ENOUGH", "GIVEN", "HELD_OUT", "held_out", "lower_bound", "measure", "resampling"]

@@ -8,7 +8,13 @@ from typing import Any
 
 from nearfield.index.base import Effort
 
-GIVEN = "given queries"
+GIVEN = "real queries"
+"""Recorded or given ones, as against rows held out."""
+
+
+ENOUGH = 0.9985
+"""Recall above which an index promises nothing, whatever was measured: some hundred queries cannot tell; searches are exact."""
+_EARLIER = {"given queries": GIVEN}
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +27,7 @@ class Point:
         recall: the mean recall@k.
         bound: its one-sided 95 % lower bound.
         queries: over how many queries.
-        source: which queries: "held-out rows" or "given queries".
+        source: which queries: "held-out rows" or "real queries".
         share: of rows that were allowed, in (0, 1]; 1 without a filter.
         seconds: the median of single queries without a filter, where the index was built.
     """
@@ -45,8 +51,10 @@ class Curve:
     def effort_for(self, recall: float, k: int, share: float = 1.0) -> Point | None:
         """The cheapest setting whose lower bound reaches `recall` at `k` hits among a `share` of rows; None: none does.
 
-        Given queries decide where there are any: they are what users ask.
+        Real queries decide where there are any: they are what users ask.
         """
+        if recall > ENOUGH:
+            return None
         source = GIVEN if any(p.source == GIVEN for p in self.points) else None
         fitting = [p for p in self.points if p.k >= k and (source is None or p.source == source)]
         fitting = [p for p in fitting if p.share <= 1.02 * share]
@@ -63,8 +71,12 @@ class Curve:
 
     @classmethod
     def from_dict(cls, value: dict[str, Any]) -> Curve:
-        """The curve of `to_dict`."""
-        return cls(tuple(Point(**{**p, "effort": Effort(**p["effort"])}) for p in value["points"]))
+        """The curve of `to_dict`; real queries were called "given queries" once."""
+        points = []
+        for p in value["points"]:
+            source = _EARLIER.get(p["source"], p["source"])
+            points.append(Point(**{**p, "effort": Effort(**p["effort"]), "source": source}))
+        return cls(tuple(points))
 
 
 def _to_dict(point: Point) -> dict[str, Any]:

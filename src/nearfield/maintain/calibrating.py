@@ -10,7 +10,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
@@ -28,7 +28,7 @@ from nearfield.store import files, layout
 
 FEWEST, MOST = 20, 10_000
 """Queries that can be given; as many rows are held out at the least."""
-RECORDED = "recorded queries"
+RECORDED, BROUGHT = "recorded queries", "given queries"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +63,8 @@ class Calibration:
     kind: dict[str, object]
     queries: int
     source: str
-    given: tuple[Point, ...]
-    held_out: tuple[Point, ...]
+    given: tuple[Point, ...] = field(repr=False)
+    held_out: tuple[Point, ...] = field(repr=False)
 
 
 def recorded(engine: LocalEngine, least: int = LEAST) -> Sample | None:
@@ -74,6 +74,17 @@ def recorded(engine: LocalEngine, least: int = LEAST) -> Sample | None:
         return None
     found = engine.recorder.read()
     return Sample(found, RECORDED, arrived) if len(found) >= least else None
+
+
+def check_count(count: int) -> None:
+    """Raises InvalidInput for a number of queries that nothing can be measured with."""
+    if not FEWEST <= count <= MOST:
+        raise InvalidInput(
+            "not a number of queries that a measurement can be made with",
+            field="queries",
+            expected=f"{FEWEST} to {MOST:,}",
+            received=count,
+        )
 
 
 def given(engine: LocalEngine, queries: Vectors | None) -> Sample:
@@ -88,14 +99,8 @@ def given(engine: LocalEngine, queries: Vectors | None) -> Sample:
                 received=engine.recorder.kept,
             )
         return found
-    if not FEWEST <= len(queries) <= MOST:
-        raise InvalidInput(
-            "not a number of queries that a measurement can be made with",
-            field="queries",
-            expected=f"{FEWEST} to {MOST:,}",
-            received=len(queries),
-        )
-    return Sample(queries, GIVEN, engine.recorder.state.arrived)
+    check_count(len(queries))
+    return Sample(queries, BROUGHT, engine.recorder.state.arrived)
 
 
 def fresh(engine: LocalEngine, view: SegmentView) -> int:

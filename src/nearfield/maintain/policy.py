@@ -124,7 +124,7 @@ def _tier(segment: SegmentStats) -> int:
 
 
 def _tiers(segments: Sequence[SegmentStats]) -> list[Merge]:
-    """Merges of four or more segments of one tier, smallest tier first; else rewrites of segments half dead."""
+    """Merges of four or more segments of one tier, smallest tier first; else rewrites of what is DEAD_SHARE dead."""
     by_tier: dict[int, list[SegmentStats]] = {}
     for segment in segments:
         by_tier.setdefault(_tier(segment), []).append(segment)

@@ -12,19 +12,20 @@ from pathlib import Path
 import psutil
 
 from nearfield.core.config import format_size
-from nearfield.core.errors import OutOfSpace
+from nearfield.core.errors import Closed, NearfieldError, OutOfSpace
 from nearfield.engine import making, opening
 from nearfield.engine.local import LocalEngine
-from nearfield.engine.snapshot import SegmentView
+from nearfield.engine.snapshot import OpenIndex
 from nearfield.index import decode_kind, encode_kind
 from nearfield.index.base import Kind
 from nearfield.index.build import STEM, run_build
 from nearfield.maintain import calibrating
-from nearfield.maintain.policy import Action, Build, Calibrate, Merge, Seal
+from nearfield.maintain.policy import LEAST_INDEXED, Action, Build, Calibrate, Merge, Seal
 from nearfield.planning import reducing
 from nearfield.planning.choose import choose
 from nearfield.store import files, layout
 from nearfield.store.catalog import FileRecord, IndexRecord
+from nearfield.store.segment import Segment
 
 Progress = Callable[[str], None]
 _SPARE = 64 << 20
@@ -35,7 +36,7 @@ def run(engine: LocalEngine, action: Action, cancelled: threading.Event, progres
     if isinstance(action, Seal):
         seal(engine)
     elif isinstance(action, Merge):
-        merge(engine, action.segments, progress)
+        merge(engine, action.segments, cancelled, progress)
     elif isinstance(action, Calibrate):
         sample = calibrating.recorded(engine)
         if sample is not None:
@@ -58,8 +59,13 @@ def seal(engine: LocalEngine) -> None:
         raise
 
 
-def merge(engine: LocalEngine, numbers: tuple[int, ...], progress: Progress | None = None) -> None:
-    """Puts the live rows of segments into one new segment."""
+def merge(
+    engine: LocalEngine,
+    numbers: tuple[int, ...],
+    cancelled: threading.Event | None = None,
+    progress: Progress | None = None,
+) -> None:
+    """Puts the live rows of segments into one new segment; with its index, where one of them has one."""
     sources = [view for view in engine.snapshot.segments if view.segment.number in numbers]
     _need(engine, sum(sum(f.size for f in view.segment.record.files.values()) for view in sources))
 
@@ -69,11 +75,32 @@ def merge(engine: LocalEngine, numbers: tuple[int, ...], progress: Progress | No
 
     segment = making.merged(engine, sources, show)
     try:
-        engine.swap_merged(segment, sources)
+        index = None
+        if segment is not None and any(view.index is not None for view in sources):
+            index = _index_before(engine, segment, cancelled or threading.Event(), progress)
+        engine.swap_merged(segment, sources, index)
     except BaseException:
         if segment is not None:
             making.discard(engine, [segment])
         raise
+
+
+def _index_before(
+    engine: LocalEngine, segment: Segment, cancelled: threading.Event, progress: Progress | None
+) -> OpenIndex | None:
+    """The index of a segment that nobody searches yet: searches go on by its sources' indexes meanwhile.
+
+    None: there is to be none, or it cannot be built now; then it is tried again later, and searches are exact until then.
+    """
+    kind, reason = wanted_kind(engine, len(segment))
+    if kind is None or len(segment) < LEAST_INDEXED:
+        return None
+    try:
+        return _index_of(engine, segment, kind, reason, cancelled, progress)
+    except Closed:
+        raise
+    except NearfieldError:
+        return None
 
 
 def wanted_kind(engine: LocalEngine, rows: int) -> tuple[Kind | None, str]:
@@ -93,33 +120,43 @@ def build(engine: LocalEngine, action: Build, cancelled: threading.Event, progre
     kind, reason = wanted_kind(engine, len(view))
     if kind is None:
         return
+    opened = _index_of(engine, view.segment, kind, reason, cancelled, progress)
+    if engine.swap_index(view.segment.number, opened) and view.index is not None:
+        for name in view.index.record.files:
+            files.remove(view.segment.directory / name)
+
+
+def _index_of(
+    engine: LocalEngine,
+    segment: Segment,
+    kind: Kind,
+    reason: str,
+    cancelled: threading.Event,
+    progress: Progress | None,
+) -> OpenIndex:
+    """Builds a segment's index aside; its files are durable and in their place when it returns, named by nobody."""
     if engine.settings.index is None:
-        kind, reason = reducing.suited(kind, view.segment.vectors, engine.metric, reason)
-    aside = view.segment.directory / f"{layout.TEMPORARY}{uuid.uuid4().hex}"
-    _need(engine, kind.nbytes(len(view.segment), engine.dim))
-    _need_memory(kind, len(view.segment), engine.dim)
+        kind, reason = reducing.suited(kind, segment.vectors, engine.metric, reason)
+    aside = segment.directory / f"{layout.TEMPORARY}{uuid.uuid4().hex}"
+    _need(engine, kind.nbytes(len(segment), engine.dim))
+    _need_memory(kind, len(segment), engine.dim)
     files.make_directory(aside)
     try:
-        record = _build_aside(engine, view, kind, reason, aside, cancelled, progress)
-        opened = opening.open_index_of(view.segment, record, engine.settings)
-        if engine.swap_index(view.segment.number, opened) and view.index is not None:
-            for name in view.index.record.files:
-                files.remove(view.segment.directory / name)
+        record = _build_aside(engine, segment, kind, reason, aside, cancelled, progress)
+        return opening.open_index_of(segment, record, engine.settings)
     finally:
         files.remove_tree(aside)
 
 
 def _build_aside(
     engine: LocalEngine,
-    view: SegmentView,
+    segment: Segment,
     kind: Kind,
     reason: str,
     aside: Path,
     cancelled: threading.Event,
     progress: Progress | None,
 ) -> IndexRecord:
-    segment = view.segment
-
     began: dict[str, float] = {}
 
     def show(phase: str, share: float) -> None:

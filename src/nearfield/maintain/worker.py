@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from nearfield.core.errors import Closed
+from nearfield.core.errors import Closed, InvalidInput
 from nearfield.core.metric import Vectors
 from nearfield.engine import verify
 from nearfield.engine.local import LocalEngine
@@ -133,6 +133,12 @@ class Maintainer:
 
         engine = self._engine
         if isinstance(kind, Best):
+            if kind.kind is None and not kind.few:
+                raise InvalidInput(
+                    f"there is nothing to build: {kind.reason}; indexes stay as they are",
+                    field="kind",
+                    expected="a best with a kind",
+                )
             kind = kind.kind or "auto"
         chosen = None
         if kind != "auto":
@@ -160,9 +166,8 @@ class Maintainer:
         progress: Callable[[str], None] | None,
     ) -> Front:
         """Measures candidates aside; see Collection.tune. Background work goes on meanwhile."""
-        apply = f"nearfield tune DIR/{name} --recall {recall} --apply"
         with self._tuning:
-            return tuning.run(self._engine, Goal(recall, k, latency, memory), minutes, queries, progress, apply)
+            return tuning.run(self._engine, name, Goal(recall, k, latency, memory), minutes, queries, progress)
 
     def calibrate(self, queries: Vectors | None) -> tuple[Calibration, ...]:
         """Measures every index again with prepared queries, or with the recorded ones; see Collection.calibrate."""

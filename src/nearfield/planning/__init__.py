@@ -1,1 +1,1 @@
-"""Which index, and why: arithmetic over sizes. Knows index kinds, nothing of storage."""
+"""Which index, and why: by arithmetic (`plan`), and by building and measuring (`tune`). Knows index kinds, no collection."""

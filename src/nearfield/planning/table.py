@@ -21,6 +21,7 @@ COLUMNS = (
     "recall@10",
 )
 UNITS = (("d", 86400.0), ("h", 3600.0), ("min", 60.0), ("s", 1.0), ("ms", 1e-3))
+LEGEND = "Marks: * proposed; + does what was asked; - does not, see below."
 RIGHT = ("vectors", "memory", "index files", "to build", "build time", "one query")
 
 
@@ -112,8 +113,11 @@ def _sentence(text: str) -> str:
 
 
 def text(plan: Plan) -> str:
-    """The plan as plain text."""
-    return "\n".join([question(plan), "", *aligned(COLUMNS, rows(plan), RIGHT), "", *notes(plan)])
+    """The plan as plain text. Where the number of vectors was given, no column repeats it."""
+    keep = [i for i, name in enumerate(COLUMNS) if plan.n is None or name != "vectors"]
+    cells = [[row[i] for i in keep] for row in rows(plan)]
+    lines = aligned([COLUMNS[i] for i in keep], cells, RIGHT)
+    return "\n".join([question(plan), "", *lines, LEGEND, "", *notes(plan)])
 
 
 def aligned(columns: Sequence[str], cells: Sequence[Sequence[str]], right: Sequence[str]) -> list[str]:

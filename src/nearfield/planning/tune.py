@@ -14,24 +14,26 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
 
-from nearfield.core.errors import Closed, InvalidInput, MissingDependency
+from nearfield.core.config import format_size
+from nearfield.core.errors import Closed, InvalidInput, MissingDependency, NearfieldError
 from nearfield.core.metric import Metric, Vectors
 from nearfield.index import encode_kind
 from nearfield.index.base import Effort, Kind
 from nearfield.index.build import STEM, Built, run_build
-from nearfield.index.curve import GIVEN
+from nearfield.index.calibrate import GIVEN, HELD_OUT
 from nearfield.index.hnsw import Hnsw
 from nearfield.index.ivf import Ivf
 from nearfield.index.ivfpq import IvfPq
 from nearfield.index.rabitq import Rabitq
 from nearfield.index.usearch import Usearch
+from nearfield.planning import reducing
 from nearfield.planning.front import Front, Goal, Measured, choose, spelled, undominated
 
 STAGES = ((16, 24), (4, 6), (1, 3))
@@ -39,7 +41,7 @@ STAGES = ((16, 24), (4, 6), (1, 3))
 LEAST_SAMPLE = 10_000
 MARGIN = 2.0
 """A candidate slower than this many times the quickest, and no smaller, is given up."""
-TIMED, ROUNDS = 300, 3
+TIMED, ROUNDS = 300, 5
 SEED = 1
 
 Progress = Callable[[str], None]
@@ -65,9 +67,14 @@ class Data:
 
 
 class Journal:
-    """Measurements by key, one JSON line each; a line that a kill cut short is passed over."""
+    """Measurements by key, one JSON line each; a line that a kill cut short is passed over.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        path: of the file.
+        version: what keys begin with; what was measured of other vectors is forgotten.
+    """
+
+    def __init__(self, path: Path, version: str = "") -> None:
         self._path = path
         self._known: dict[str, Measured] = {}
         if path.exists():
@@ -76,7 +83,10 @@ class Journal:
                     key, measured = msgspec.json.decode(line, type=tuple[str, Measured])
                 except (msgspec.DecodeError, UnicodeDecodeError):
                     continue
-                self._known[key] = measured
+                if key.startswith(version):
+                    self._known[key] = measured
+            kept = b"\n".join(msgspec.json.encode(pair) for pair in self._known.items())
+            path.write_bytes(kept)
 
     def get(self, key: str) -> Measured | None:
         """What was measured under a key."""
@@ -89,9 +99,11 @@ class Journal:
         self._known[key] = measured
 
 
-def candidates(dim: int, metric: Metric) -> list[Kind]:
-    """What is tried, without what does not suit or whose package is not installed."""
+def candidates(dim: int, metric: Metric, x: Vectors | None = None) -> list[Kind]:
+    """What is tried for vectors like x, without what does not suit or whose package is not installed."""
     kinds: list[Any] = [Hnsw(links=links, build_effort=max(48, links)) for links in (16, 24, 32, 48)]
+    if x is not None and (smaller := reducing.reduced(Hnsw(), x, metric)) is not None:
+        kinds += [smaller, replace(smaller, build_effort=2 * smaller.build_effort), replace(smaller, links=24)]
     kinds += [Hnsw(storage="float32"), Ivf(storage="int8"), Ivf(storage="float32")]
     kinds += [IvfPq(subvectors=dim // part) for part in (2, 4, 8) if dim % part == 0 and dim >= 2 * part] or [IvfPq()]
     kinds += [Rabitq(bits=bits) for bits in (1, 4, 7)]
@@ -127,42 +139,49 @@ def tune(
         kinds: what is tried, in place of `candidates`.
 
     Returns:
-        The front; `finished` is False where time ran out or Ctrl-C was pressed: called again it goes on.
+        The front; `stopped` says so where time ran out or Ctrl-C was pressed: called again it goes on. A candidate that
+        cannot be built is in it, with the reason.
     """
     say = progress or (lambda line: None)
     started = time.monotonic()
-    journal = Journal(place / "journal.jsonl")
+    journal = Journal(place / "journal.jsonl", data.version)
     cancelled = threading.Event()
     timer = None if minutes is None else threading.Timer(60 * minutes, cancelled.set)
     if timer is not None:
         timer.daemon = True
         timer.start()
     found: dict[str, Measured] = {}
-    alive = list(kinds if kinds is not None else candidates(data.dim, data.metric))
-    alive = [kind for kind in alive if goal.memory is None or kind.resident(data.rows, data.dim, data.metric)[0] <= goal.memory]
-    finished = True
+    everything = list(kinds if kinds is not None else candidates(data.dim, data.metric, data.open()))
+    needs = {kind: kind.resident(data.rows, data.dim, data.metric)[0] for kind in everything}
+    alive = [kind for kind in everything if goal.memory is None or needs[kind] <= goal.memory]
+    excluded = tuple(
+        f"{spelled(encode_kind(kind))} takes {format_size(needs[kind])} of memory" for kind in everything if kind not in alive
+    )
+    stopped = ""
     try:
+        before = 0
         for divisor, most in STAGES:
             rows = data.rows if divisor == 1 else max(LEAST_SAMPLE, data.rows // divisor)
-            if divisor != 1 and rows > data.rows // 2:
+            if divisor != 1 and (rows > data.rows // 2 or rows == before):
                 continue
+            before = rows
             alive = _kept(alive, found, data, goal, most)
             for number, kind in enumerate(alive):
                 name = spelled(encode_kind(kind))
                 best = min((m for m in found.values() if m.rows == rows and m.effort), key=lambda m: m.seconds, default=None)
                 so_far = f"; best so far {spelled(best.kind)} {1 / best.seconds:,.0f}/s" if best else ""
                 say(f"{rows:,} of {data.rows:,} rows, {number + 1} of {len(alive)}: {name}{so_far}")
-                measured = _measured(kind, data, rows, goal, place, journal, cancelled)
-                if measured is not None:
-                    found[name] = measured
-    except (KeyboardInterrupt, Closed):
-        finished = False
+                found[name] = _measured(kind, data, rows, goal, place, journal, cancelled)
+    except KeyboardInterrupt:
+        stopped = "interrupted"
+    except Closed:
+        stopped = "time is up"
     finally:
         if timer is not None:
             timer.cancel()
     order = sorted(found.values(), key=lambda m: (not m.whole, m.effort is None, -m.qps, m.seconds))
     about = {**_about(data), "seconds": round(time.monotonic() - started, 1), "seed": SEED}
-    return Front(goal, tuple(order), choose(order, goal), about, finished)
+    return Front(goal, tuple(order), choose(order, goal, stopped, excluded), about, stopped, excluded)
 
 
 def _kept(alive: list[Kind], found: dict[str, Measured], data: Data, goal: Goal, most: int) -> list[Kind]:
@@ -187,9 +206,10 @@ def _kept(alive: list[Kind], found: dict[str, Measured], data: Data, goal: Goal,
 
 def _measured(
     kind: Kind, data: Data, rows: int, goal: Goal, place: Path, journal: Journal, cancelled: threading.Event
-) -> Measured | None:
-    """One candidate built of a random sample of `rows` rows, from the journal if it is there; None if it cannot be built."""
-    key = f"{data.version}|{rows}|{goal.k}|{goal.recall}|{spelled(encode_kind(kind))}"
+) -> Measured:
+    """One candidate built of a random sample of `rows` rows, from the journal if it is there."""
+    told = msgspec.json.encode(encode_kind(kind)).decode()
+    key = f"{data.version}|{rows}|{goal.k}|{goal.recall}|{told}"
     known = journal.get(key)
     if known is not None:
         return known
@@ -213,8 +233,17 @@ def _measured(
         measured = _figures(kind, built, x, data, goal, into)
         journal.put(key, measured)
         return measured
+    except Closed:
+        raise
+    except NearfieldError as error:
+        return _failed(kind, rows, rows == data.rows, str(error))
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def _failed(kind: Kind, rows: int, whole: bool, problem: str) -> Measured:
+    """What is said of a candidate that could not be built; it is tried again in the next run."""
+    return Measured(encode_kind(kind), rows, whole, None, 0.0, 0.0, 0, "", 0.0, 0, 0, 0.0, [], problem=problem)
 
 
 def _figures(kind: Kind, built: Built, x: Vectors, data: Data, goal: Goal, into: Path) -> Measured:
@@ -222,7 +251,7 @@ def _figures(kind: Kind, built: Built, x: Vectors, data: Data, goal: Goal, into:
     index = kind.open(into / STEM, data.metric, x)
     whole = len(x) == data.rows
     point = built.curve.effort_for(goal.recall, goal.k)
-    source = GIVEN if any(p.source == GIVEN for p in built.curve.points) else "held-out rows"
+    source = GIVEN if any(p.source == GIVEN for p in built.curve.points) else HELD_OUT
     at = min((p.k for p in built.curve.points if p.k >= goal.k), default=goal.k)
     points = [p for p in built.curve.points if p.k == at and p.share == 1 and p.source == source]
     first = Measured(
@@ -269,7 +298,7 @@ def _timed(first: Measured, index: Any, queries: Vectors, k: int, effort: Effort
         return took
 
     once(0)
-    alone = np.array([took for _ in range(ROUNDS) for took in once(0)])
+    rounds = np.array([once(0) for _ in range(ROUNDS)])
     threads = os.cpu_count() or 1
     with ThreadPoolExecutor(threads) as pool:
         begin = time.perf_counter()
@@ -277,10 +306,10 @@ def _timed(first: Measured, index: Any, queries: Vectors, k: int, effort: Effort
         spent = time.perf_counter() - begin
     return msgspec.structs.replace(
         first,
-        seconds=float(np.median(alone)),
-        p50=float(np.median(alone)),
-        p99=float(np.quantile(alone, 0.99)),
-        qps=float(1 / alone.mean()),
+        seconds=float(np.median(rounds.mean(1))),
+        p50=float(np.median(rounds)),
+        p99=float(np.median(np.quantile(rounds, 0.99, axis=1))),
+        qps=float(1 / np.median(rounds.mean(1))),
         busy_p50=float(np.median(busy)),
         busy_p99=float(np.quantile(busy, 0.99)),
         busy_qps=len(busy) / spent,
