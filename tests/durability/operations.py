@@ -7,6 +7,7 @@ whose they are.
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -28,14 +29,18 @@ def vector_of(document_id: str, number: int) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal(DIM).astype(np.float32)
 
 
-def make_small() -> None:
-    """Thresholds so low that a few operations seal, merge and load segments."""
+def make_small(put: Callable[[Any, str, Any], None] = setattr) -> None:
+    """Thresholds so low that a few operations seal, merge and load segments. `put`: a monkeypatch's, in a test's process."""
     from nearfield import intake
     from nearfield.maintain import policy, worker
 
-    policy.SEAL_ROWS, policy.FAN, policy.SMALLEST_TIER = 40, 3, 100_000
-    intake.BULK, intake.CHUNK_ROWS, worker._QUIET = 20, 25, 0.0
-    intake._chunk_rows = lambda dim: 25
+    for module, names in (
+        (policy, {"SEAL_ROWS": 40, "FAN": 3, "SMALLEST_TIER": 100_000}),
+        (intake, {"BULK": 20, "CHUNK_ROWS": 25, "_chunk_rows": lambda dim: 25}),
+        (worker, {"_QUIET": 0.0}),
+    ):
+        for name, value in names.items():
+            put(module, name, value)
 
 
 def choose(random_: random.Random, number: int) -> dict[str, Any]:

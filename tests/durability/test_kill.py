@@ -45,7 +45,7 @@ def run_and_kill(directory: Path, seed: int, first: int, delay: float, indexes: 
 @pytest.mark.slow
 @pytest.mark.timeout(0)
 @pytest.mark.parametrize("lane", range(2))
-def test_a_killed_writer_has_lost_nothing(tmp_path: Path, lane: int) -> None:
+def test_a_killed_writer_has_lost_nothing(tmp_path: Path, lane: int, monkeypatch: pytest.MonkeyPatch) -> None:
     random_ = random.Random(lane)
     state: operations.State = {}
     number = 1
@@ -64,7 +64,7 @@ def test_a_killed_writer_has_lost_nothing(tmp_path: Path, lane: int) -> None:
             else:
                 current = json.loads(line)
                 number = current["number"] + 1
-        operations.make_small()
+        operations.make_small(monkeypatch.setattr)
         with nf.open(directory) as db:
             if "books" not in db.list():
                 assert not state

@@ -2,7 +2,7 @@
 
 import random
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -24,9 +24,10 @@ SQLITES_OWN = {
 
 
 @pytest.fixture(scope="module")
-def recorded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Event]]:
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, list[Event]]]:
     """A random run with seals, merges and loads, as a list of steps with the operations' begins and ends among them."""
-    operations.make_small()
+    patched = pytest.MonkeyPatch()
+    operations.make_small(patched.setattr)
     root = tmp_path_factory.mktemp("power")
     random_ = random.Random(7)
     with disk.recording() as recorder:
@@ -41,7 +42,8 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Event
                 if number % 7 == 0:
                     _index_one(books)
         events = recorder.events
-    return root, events
+    yield root, events
+    patched.undo()
 
 
 def _index_one(books: nf.Collection) -> None:
