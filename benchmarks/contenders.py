@@ -31,7 +31,7 @@ from nearfield.index.codec import Codec
 from nearfield.planning import reducing
 
 OURS: tuple[Any, ...] = (nf.Hnsw(), nf.Hnsw(links=16, storage="float32"), nf.Ivf(), nf.IvfPq(), nf.Rabitq())
-"""Besides what "auto" makes of the first for the data: its reduced form."""
+"""Besides finer codes, and what "auto" makes of the first for the data: its reduced form, and that built with more effort."""
 SEARCHING = ("wrapper", "block", "calibrate", "curve", "rates", "exact")
 """Modules of our index package that do not change what is built: after an edit of another, our kinds are built again."""
 K, WARM, BATCH, THREADS = 10, 20, 1000, 2
@@ -311,8 +311,9 @@ class Own:
 
 def own_kinds(data: Data) -> list[Any]:
     """Our kinds for a data set."""
+    fine = nf.IvfPq(lists=1024, subvectors=data.x.shape[1] // 2)
     reduced = reducing.reduced(OURS[0], data.x, data.metric)
-    return [*OURS, *([] if reduced is None else [reduced])]
+    return [*OURS, fine, *([] if reduced is None else [reduced, replace(reduced, links=24, build_effort=200)])]
 
 
 def ours(kind: Any, data: Data) -> Own:
