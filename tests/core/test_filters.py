@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from nearfield.core.errors import FilterError
 from nearfield.core.filters import MAX_DEPTH, MAX_VALUES, And, Compare, Contains, Exists, In, Not, Or, instant, parse
 from nearfield.core.matching import matches
+from nearfield.store.columns import Columns
 
 
 @pytest.mark.parametrize(
@@ -171,3 +172,32 @@ def test_a_long_filter_with_a_bad_value_is_refused_every_time():
 def test_values_of_any_types_stay_what_they_are(values):
     found = parse({"n": {"$in": values}}).values
     assert [(type(v), v) for v in found] == [(type(v), v) for v in values]
+
+
+VALUES = st.one_of(
+    st.none(), st.booleans(), st.integers(-2, 2), st.sampled_from([1.0, 0.5, 2**70, -0.0, "1", "", "é", "2026-01-01T00:00:00Z"])
+)
+
+
+@given(st.lists(VALUES, min_size=1, max_size=5), st.one_of(VALUES, st.lists(VALUES, max_size=3)))
+def test_alternatives_of_one_path_are_evaluated_at_once_and_mean_the_same(values: list[Any], value: Any) -> None:
+    folded = parse({"$or": [*({"a": v} for v in values), {"b": 1}]})
+    assert isinstance(folded, Or)
+    assert len(folded.parts) <= 2
+    assert matches(folded, {"a": value}) == any(matches(parse({"a": v}), {"a": value}) for v in values)
+    column = Columns.build([{"a": value}, {}, {"b": 1}])
+    assert column.mask(folded).tolist() == [matches(folded, row) for row in ({"a": value}, {}, {"b": 1})]
+
+
+def test_instants_and_strings_of_one_path_stay_apart() -> None:
+    day = "2026-01-01T00:00:00Z"
+    folded = parse({"$or": [{"day": day}, {"day": "2026-01-02T00:00:00Z"}, {"day": None}, {"name": "x"}]}, {"day": "timestamp"})
+    assert isinstance(folded, Or)
+    assert [type(part) for part in folded.parts] == [Compare, Compare, In]
+    for metadata, wanted in (
+        ({"day": "2026-01-01T01:00:00+01:00"}, True),
+        ({"day": None}, True),
+        ({"day": "x"}, False),
+        ({}, False),
+    ):
+        assert matches(folded, metadata) is wanted

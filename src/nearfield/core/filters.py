@@ -151,7 +151,7 @@ class _Parser:
         if not isinstance(condition, Sequence) or isinstance(condition, str) or not condition:
             raise FilterError("wrong operand", field=key, expected="a list of at least one filter", received=condition)
         parts = tuple(self.every(part, depth + 1) for part in condition)
-        return And(parts) if key == "$and" else Or(parts)
+        return And(parts) if key == "$and" else _either(parts)
 
     def _field(self, key: str, condition: Any, depth: int) -> Filter:
         path = tuple(_text(key, "filter").split("."))
@@ -213,6 +213,17 @@ class _Parser:
 
     def _instant(self, key: str) -> bool:
         return self._fields.get(key) == "timestamp"
+
+
+def _either(parts: tuple[Filter, ...]) -> Or:
+    """An Or of `parts`; what compares one path with several values is one In, which is evaluated once."""
+    equal: dict[tuple[Path, bool], list[Scalar]] = {}
+    for part in parts:
+        if isinstance(part, Compare) and part.op == "eq":
+            equal.setdefault((part.path, part.instant), []).append(part.value)
+    several = {where: tuple(values) for where, values in equal.items() if len(values) > 1}
+    others = [p for p in parts if not (isinstance(p, Compare) and p.op == "eq" and (p.path, p.instant) in several)]
+    return Or((*others, *(In(path, values, instant) for (path, instant), values in several.items())))
 
 
 def _unknown(op: Any, known: Sequence[str], field: str) -> FilterError:

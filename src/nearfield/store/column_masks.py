@@ -71,9 +71,17 @@ def _compare(column: Column, leaf: Compare, out: Mask) -> None:
             _strings(column, _to_numpy(_WORDS[leaf.op](column.words, pa.scalar(value, pa.large_string()))), out)
     else:
         if column.ints is not None:
-            out |= (column.kinds == INT) & _compare_ints(column.ints, leaf.op, value)
+            out |= _of_kind(column, INT, _compare_ints(column.ints, leaf.op, value))
         if column.floats is not None:
-            out |= (column.kinds == FLOAT) & _compare_floats(column.floats, leaf.op, value)
+            out |= _of_kind(column, FLOAT, _compare_floats(column.floats, leaf.op, value))
+
+
+def _of_kind(column: Column, kind: int, found: Mask) -> Mask:
+    """What was found among the entries of a kind; where all are of it, that is remembered and they are not looked at again."""
+    if "kind" not in column.memo:
+        first = int(column.kinds[0]) if len(column) else kind
+        column.memo["kind"] = first if bool((column.kinds == first).all()) else None
+    return found if column.memo["kind"] == kind else (column.kinds == kind) & found
 
 
 def _compare_ints(ints: npt.NDArray[np.int64], op: str, value: float) -> Mask:
@@ -116,7 +124,7 @@ def _compare_floats(floats: npt.NDArray[np.float64], op: str, value: float) -> M
 def _strings(column: Column, by_word: Mask | None, out: Mask) -> None:
     """Adds the string entries whose word is true."""
     if by_word is not None and column.codes is not None and len(by_word):
-        out |= (column.kinds == STRING) & by_word[column.codes]
+        out |= _of_kind(column, STRING, by_word[column.codes])
 
 
 def _instants(column: Column, leaf: Compare | In) -> Mask | None:
