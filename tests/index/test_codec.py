@@ -59,21 +59,21 @@ def test_codes_are_as_far_apart_as_their_vectors() -> None:
 
 
 def test_the_components_needed_are_counted() -> None:
-    assert codec.dims_keeping(stretched(2000, 64, 16), 0.99) == 16
-    assert codec.dims_keeping(stretched(2000, 64, 17), 0.999) == 32
+    assert codec.dims_keeping(stretched(2000, 192, 64), 0.99) == 64
+    assert codec.dims_keeping(stretched(2000, 192, 65), 0.999) == 128
     assert codec.dims_keeping(np.random.default_rng(0).standard_normal((2000, 64)).astype(np.float32), 0.99) == 64
-    assert codec.dims_keeping(np.ones((100, 32), np.float32), 0.9) in (16, 32)
+    assert codec.dims_keeping(np.ones((100, 32), np.float32), 0.9) == 32
 
 
 def test_only_vectors_that_allow_it_are_reduced() -> None:
-    low, even = stretched(3000, 96, 30), np.random.default_rng(0).standard_normal((3000, 96)).astype(np.float32)
-    assert reducing.reduced(nf.Hnsw(), low, Metric.L2) == nf.Hnsw(reduce=32, build_effort=100)
+    low, even = stretched(3000, 128, 60), np.random.default_rng(0).standard_normal((3000, 128)).astype(np.float32)
+    assert reducing.reduced(nf.Hnsw(), low, Metric.L2) == nf.Hnsw(reduce=64, build_effort=200)
     assert reducing.reduced(nf.Hnsw(), even, Metric.L2) is None
     assert reducing.reduced(nf.Hnsw(), low, Metric.IP) is None
     assert reducing.reduced(nf.Hnsw(storage="float32"), low, Metric.L2) is None
     assert reducing.reduced(nf.Hnsw(reduce=16), low, Metric.L2) is None
     assert reducing.reduced(nf.Ivf(), low, Metric.L2) is None
-    assert reducing.reduced(nf.Hnsw(), low[:, :32], Metric.L2) is None
+    assert reducing.reduced(nf.Hnsw(), low[:, :96], Metric.L2) is None
 
 
 def test_a_kind_that_cannot_reduce_so_is_refused() -> None:
@@ -86,15 +86,15 @@ def test_a_kind_that_cannot_reduce_so_is_refused() -> None:
 
 
 def test_auto_reduces_what_it_may_and_says_so(tmp_path: Path) -> None:
-    x = stretched(21_000, 64, 24)
+    x = stretched(21_000, 128, 48)
     with nf.open(tmp_path / "db") as db:
-        c = db.create("c", embedder=None, dim=64, metric="l2")
+        c = db.create("c", embedder=None, dim=128, metric="l2")
         c.load(ids=[str(i) for i in range(len(x))], vectors=x)
         c.optimize()
         index = c.stats().segments[0].index
         assert index is not None
-        assert index.kind["reduce"] == 32
-        assert "32 principal components of 64" in index.reason
+        assert index.kind["reduce"] == 64
+        assert "64 principal components of 128" in index.reason
         assert abs(index.nbytes / index.planned_bytes - 1) < 0.05
         found = np.mean([c.search(vector=v, k=1).ids[0] == str(i) for i, v in enumerate(x[:200])])
         assert found >= 0.95

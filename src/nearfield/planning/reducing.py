@@ -1,7 +1,7 @@
 """Whether a graph may keep fewer numbers of these vectors than they have: by how their variance is spread. Reads a sample.
 
 Measured with ten hits on one thread of a processor with AVX-512 (`make bench`, frontier): the components that keep KEPT of the
-variance are 80 of SIFT's 128 and 224 of a sentence model's 384. What is built so is measured like any index.
+variance are 64 of SIFT's 128 and 192 of a sentence model's 384. What is built so is measured like any index.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from nearfield.index import codec
 from nearfield.index.base import Kind
 from nearfield.index.hnsw import Hnsw
 
-KEPT = 0.925
+KEPT = 0.88
 """Share of the variance that the components kept must hold."""
 WORTH = 0.75
 """Share of the numbers above which leaving some out gains too little."""
 LARGEST = 2048
 """Dimensions beyond which finding the components takes longer than it is worth."""
-BUILD_EFFORT = 100
+BUILD_EFFORT = 200
 """Of a reduced graph: what is saved in comparing is spent on better links."""
 ROWS = 10_000
 
@@ -40,7 +40,7 @@ def reduced(kind: Any, x: Vectors, metric: Metric) -> Hnsw | None:
     n, dim = x.shape
     if not isinstance(kind, Hnsw) or kind.storage != "int8" or kind.reduce or metric is Metric.IP:
         return None
-    if dim < 4 * codec.STEP or dim > LARGEST or n < dim:
+    if dim < 2 * codec.STEP or dim > LARGEST or n < dim:
         return None
     dims = codec.dims_keeping(np.array(x[:: max(1, n // ROWS)][:ROWS], np.float32), KEPT)
     if dims > WORTH * dim:
