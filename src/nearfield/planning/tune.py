@@ -67,11 +67,11 @@ class Data:
 
 
 class Journal:
-    """Measurements by key, one JSON line each; a line that a kill cut short is passed over.
+    """Measurements by key, one JSON line each; a line that a kill cut short is passed over, and no line is ever changed.
 
     Args:
         path: of the file.
-        version: what keys begin with; what was measured of other vectors is forgotten.
+        version: what keys begin with; what was measured of other vectors is passed over.
     """
 
     def __init__(self, path: Path, version: str = "") -> None:
@@ -85,8 +85,6 @@ class Journal:
                     continue
                 if key.startswith(version):
                     self._known[key] = measured
-            kept = b"\n".join(msgspec.json.encode(pair) for pair in self._known.items())
-            path.write_bytes(kept)
 
     def get(self, key: str) -> Measured | None:
         """What was measured under a key."""
