@@ -9,9 +9,19 @@ import pytest
 import nearfield as nf
 from nearfield.maintain import tasks
 
+X = np.random.default_rng(0).standard_normal((3000, 8)).astype(np.float32)
+
+
+def indexed(db: nf.Database) -> nf.Collection:
+    """A collection of X under the ids "0", "1", and so on, with its index."""
+    c = db.create("c", embedder=None, dim=8, index=nf.Hnsw(links=8, build_effort=32))
+    c.load(ids=[str(i) for i in range(len(X))], vectors=X)
+    c.optimize()
+    return c
+
 
 def test_a_build_that_memory_cannot_hold_is_not_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    x = np.random.default_rng(0).standard_normal((3000, 8)).astype(np.float32)
+    x = X
     with nf.open(tmp_path / "db") as db:
         c = db.create("c", embedder=None, dim=8, metric="l2", index=nf.Hnsw(links=8, build_effort=16))
         monkeypatch.setattr(tasks.psutil, "virtual_memory", lambda: SimpleNamespace(total=1 << 34, available=1 << 20))
@@ -29,12 +39,9 @@ def test_a_build_that_memory_cannot_hold_is_not_begun(tmp_path: Path, monkeypatc
 def test_a_rewrite_brings_its_index_so_that_no_search_is_exact_meanwhile(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    n = 3000
-    x = np.random.default_rng(0).standard_normal((n, 8)).astype(np.float32)
+    n, x = len(X), X
     with nf.open(tmp_path / "db") as db:
-        c = db.create("c", embedder=None, dim=8, index=nf.Hnsw(links=8, build_effort=32))
-        c.load(ids=[str(i) for i in range(n)], vectors=x)
-        c.optimize()
+        c = indexed(db)
         seen, build = [], tasks.run_build
 
         def beside(*args, **named):
@@ -64,12 +71,8 @@ def test_a_rewrite_brings_its_index_so_that_no_search_is_exact_meanwhile(
 
 
 def test_a_rewrite_whose_index_cannot_be_built_goes_on_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    n = 3000
-    x = np.random.default_rng(0).standard_normal((n, 8)).astype(np.float32)
     with nf.open(tmp_path / "db") as db:
-        c = db.create("c", embedder=None, dim=8, index=nf.Hnsw(links=8, build_effort=32))
-        c.load(ids=[str(i) for i in range(n)], vectors=x)
-        c.optimize()
+        c = indexed(db)
         c.delete([str(i) for i in range(1500)])
         build, failed = tasks.run_build, []
 
