@@ -11,8 +11,6 @@ import typer
 from nearfield.cli import options, place, show
 from nearfield.core.config import format_size
 
-HELD_OUT = "held-out rows"
-
 
 def stats(target: options.Anywhere, json: options.Json = False) -> None:
     """Show what collections hold: documents, segments, indexes with their measured recall, bytes."""
@@ -58,6 +56,8 @@ def stats(target: options.Anywhere, json: options.Json = False) -> None:
 
 def describe_index(index: Any) -> tuple[str, str, str]:
     """(kind with its bytes, measured recall at 10, why) of one segment's index, or of an exact scan."""
+    from nearfield.index.calibrate import HELD_OUT
+
     if index is None:
         return "exact scan", "1 (every vector is compared)", "too few rows to gain from an index, or none built yet"
     kind = ", ".join(f"{key}={value}" for key, value in index.kind.items() if key != "kind")

@@ -5,6 +5,7 @@ Files of an index: PLACE.faiss; PLACE.order, int32 positions of FAISS's ids; PLA
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +30,7 @@ class Trained:
     codec: Codec | None = None
 
 
-class FaissKind:
+class FaissKind(ABC):
     """A kind backed by FAISS: the parts of Kind that do not depend on which."""
 
     @property
@@ -49,10 +50,11 @@ class FaissKind:
 
     def check(self, dim: int, metric: Metric) -> None:
         """See Kind: everything fits."""
+        return
 
+    @abstractmethod
     def train(self, sample: Vectors, n: int, metric: Metric, seed: int) -> Trained:
         """An empty index for n prepared vectors of which `sample` are some."""
-        raise NotImplementedError
 
     def parameters(self, effort: Effort) -> Any:
         """FAISS search parameters of an effort; None: there are none."""

@@ -6,6 +6,7 @@ what is nearest among the allowed, however filter and query are related; where t
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from nearfield.index import _faiss
 from nearfield.index.base import Allow, Effort, Found, depth
 
 
-class Ranking:
+class Ranking(ABC):
     """An Index over a library's ranking, which a subclass gives in `_ranked`.
 
     Args:
@@ -35,9 +36,9 @@ class Ranking:
         faiss = _faiss.faiss
         self._score = faiss.fvec_L2sqr_by_idx if metric is Metric.L2 else faiss.fvec_inner_products_by_idx
 
+    @abstractmethod
     def _ranked(self, queries: Vectors, width: int, effort: Effort) -> tuple[Scores, Positions]:
         """What the library returns for m queries: rough scores (m, width), best first, and positions, -1 for none."""
-        raise NotImplementedError
 
     def search(self, queries: Vectors, k: int, effort: Effort, allow: Allow | None = None) -> Found:
         """See Index.search."""

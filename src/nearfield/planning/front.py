@@ -146,9 +146,12 @@ class Front:
 
         lines = aligned(COLUMNS, self.cells(), RIGHT) if self.measured else []
         notes = ["* the best; + none is both quicker and smaller. Times are of the index alone."] if self.measured else []
-        notes += [f"Not built: {text}." for text in self.excluded]
-        notes += [f"Not finished ({self.stopped}): run it again, it goes on."] if self.stopped else []
-        return "\n".join([*lines, "", *notes, self.best.reason])
+        return "\n".join([*lines, "", *notes, *self.notes(), self.best.reason])
+
+    def notes(self) -> list[str]:
+        """Sentences about what is not in the table."""
+        notes = [f"Not built: {text}." for text in self.excluded]
+        return notes + ([f"Not finished ({self.stopped}): run it again, it goes on."] if self.stopped else [])
 
     def plot(self, path: str | Path) -> None:
         """Draws recall against QPS, and bytes against QPS, into a .png or .svg; needs matplotlib."""

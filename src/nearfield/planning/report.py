@@ -81,13 +81,11 @@ def page(front: Front, image: bytes | None) -> str:
     asked += [f"at most {format_size(goal.memory)} of memory"] if goal.memory is not None else []
     table = _line("th", COLUMNS)
     table += "".join(_line("td", cells, best=cells[0] == "*") for cells in front.cells())
-    notes = [f"Not built: {text}." for text in front.excluded]
-    notes += [f"Not finished ({front.stopped}): run it again, it goes on."] if front.stopped else []
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>nearfield: tuning</title><style>{_STYLE}</style></head><body>
 <h1>Which index?</h1>
-<p>Asked for: {html.escape("; ".join(asked))}. {html.escape(" ".join(notes))}</p>
+<p>Asked for: {html.escape("; ".join(asked))}. {html.escape(" ".join(front.notes()))}</p>
 <p><b>{html.escape(front.best.reason)}</b></p>
 {f"<p>To apply it: <code>{html.escape(front.apply)}</code></p>" if front.best.kind is not None else ""}
 {shown if front.measured else ""}

@@ -65,7 +65,7 @@ def _compare(column: Column, leaf: Compare, out: Mask) -> None:
         out |= column.kinds == NULL
     elif isinstance(value, bool):
         if column.ints is not None:
-            out |= (column.kinds == BOOL) & (column.ints == int(value))
+            out |= _of_kind(column, BOOL, column.ints == int(value))
     elif isinstance(value, str):
         if column.words is not None:
             _strings(column, _to_numpy(_WORDS[leaf.op](column.words, pa.scalar(value, pa.large_string()))), out)
@@ -174,10 +174,10 @@ def _in(column: Column, leaf: In, out: Mask) -> None:
     if not numbers:
         return
     if column.ints is not None:
-        out |= (column.kinds == INT) & _among_ints(column.ints, numbers)
+        out |= _of_kind(column, INT, _among_ints(column.ints, numbers))
     if column.floats is not None:
         exact = [float(v) for v in numbers if _is_float(v)]
-        out |= (column.kinds == FLOAT) & np.isin(column.floats, np.array(exact, np.float64))
+        out |= _of_kind(column, FLOAT, np.isin(column.floats, np.array(exact, np.float64)))
 
 
 def _among_ints(ints: npt.NDArray[np.int64], numbers: Iterable[Any]) -> Mask:
