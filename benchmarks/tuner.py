@@ -92,7 +92,7 @@ def _one(name: str, x: np.ndarray, queries: np.ndarray, metric: Metric, grid: di
             raise Skipped(f"{name}: the tuner built nothing: {chosen.reason}")
         truth = Truth.of(x, (queries[::2], np.ascontiguousarray(queries[1::2])), metric is not Metric.L2, K)
         ours = Built(chosen.kind, Effort(**chosen.measured.effort), x, metric, folder / "ours")
-        kind = eval(best, vars(nf))  # noqa: S307 - a kind's repr, from our own result file
+        kind = eval(best, {n: getattr(nf, n) for n in nf.__all__})  # noqa: S307 - a kind as our own result file spells it
         theirs = Built(kind, Effort(**grid["kinds"][best]["effort"]), x, metric, folder / "grid")
         return {
             "tuner's choice": spelled(encode_kind(chosen.kind)),
