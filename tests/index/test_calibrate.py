@@ -42,6 +42,14 @@ def test_measured_recall_is_what_searches_then_have(kind, metric: Metric) -> Non
         assert abs(recall - point.recall) < 0.016  # fast-scan breaks ties of its coarse distances by how many are asked for
         checked += 1
     assert checked >= 4
+    for k, at in ((10, 10), (5, 10), (60, 100), (5000, 1000)):
+        only = calibrate.measure(
+            index, kind, x, inside, queries, metric, calibrate.HELD_OUT, 7, lambda share: None, only=(k, 0.9)
+        )
+        assert {(p.k, p.share) for p in only} == {(at, 1.0)}
+        full = {p.effort: p.recall for p in points if (p.k, p.share) == (at, 1.0)}
+        assert all(abs(full[p.effort] - p.recall) < 0.016 for p in only if p.effort in full)
+        assert only[-1].bound >= min(0.9, max(p.bound for p in points if (p.k, p.share) == (at, 1.0)) - 0.02)
 
 
 def test_bounds_hold_as_often_as_they_say() -> None:

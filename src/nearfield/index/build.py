@@ -43,6 +43,7 @@ class Orders(msgspec.Struct, frozen=True):
     queries: str | None = None
     index: str | None = None
     live: str | None = None
+    only: tuple[int, float] | None = None
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -79,6 +80,7 @@ def run_build(
     cancelled: threading.Event | None = None,
     queries: Path | None = None,
     seed: int = 0,
+    only: tuple[int, float] | None = None,
 ) -> Built:
     """Builds and measures an index.
 
@@ -95,6 +97,8 @@ def run_build(
         cancelled: when set, the child is ended.
         queries: prepared float32 queries, raw, to measure with besides held-out rows.
         seed: of everything random.
+        only: (k, recall): measure nothing but searches for k hits without a filter, up to a setting whose lower bound reaches
+            `recall`, with `queries` alone if there are any: to compare kinds, not to serve from.
 
     Raises:
         NearfieldError: the child failed; the message has the end of what it said.
@@ -111,6 +115,7 @@ def run_build(
         nice,
         seed,
         None if queries is None else str(queries),
+        only=only,
     )
     last, curve = _run(orders, progress, cancelled, "building")
     suffixes = tuple(sorted(path.suffix for path in into.glob(f"{STEM}.*")))

@@ -92,6 +92,7 @@ def measure(
     source: str,
     seed: int,
     progress: Callable[[float], None],
+    only: tuple[int, float] | None = None,
 ) -> list[Point]:
     """Searches `queries` exactly and at every effort, and compares.
 
@@ -105,6 +106,7 @@ def measure(
         source: what the queries are.
         seed: of the bootstrap and of the shares.
         progress: called with the share done.
+        only: (k, recall): only searches for k hits without a filter, up to a setting whose lower bound reaches `recall`.
 
     Returns:
         For every k and share the settings that none beats in both time and bound, cheapest first.
@@ -113,8 +115,13 @@ def measure(
     rng = np.random.default_rng(seed)
     lot = rng.random(len(x), np.float32)
     groups = _groups(n)
+    if only is not None:
+        group = next((g for g in groups if g.ks[-1] >= only[0]), groups[-1])
+        groups = [replace(group, ks=(next((k for k in group.ks if k >= only[0]), group.ks[-1]),))]
     truths = [_truth(queries[:: g.stride], x, min(g.depth, n), metric, inside) for g in groups]
     todo = {(k, share): ENOUGH if share == 1 else ENOUGH_FILTERED for g in groups for k in g.ks for share in SHARES}
+    if only is not None:
+        todo = {(groups[0].ks[0], 1.0): only[1]}
     points: list[Point] = []
     weights: dict[int, npt.NDArray[np.float32]] = {}
     efforts, sparser = list(kind.efforts(n)), 1

@@ -74,7 +74,7 @@ def build(orders: Orders) -> Curve:
     points = []
     for queries, source in _queries(orders, x, ~inside):
         index = building.index(x, order[:n])
-        points += calibrate.measure(index, kind, x, inside, queries, metric, source, orders.seed, _show)
+        points += calibrate.measure(index, kind, x, inside, queries, metric, source, orders.seed, _show, orders.only)
     if n_out:
         building.add(x[order[n:]])
     _say(Report("writing", 0.0))
@@ -124,7 +124,7 @@ class Living:
 
 def _queries(orders: Orders, x: Vectors, out: npt.NDArray[np.bool_]) -> Iterator[tuple[Vectors, str]]:
     """What to measure with, and its name."""
-    if out.any():
+    if out.any() and (orders.only is None or orders.queries is None):
         yield np.ascontiguousarray(x[np.flatnonzero(out)]), HELD_OUT
     if orders.queries is not None:
         given = np.fromfile(orders.queries, np.float32).reshape(-1, orders.dim)

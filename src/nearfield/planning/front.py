@@ -43,7 +43,7 @@ class Measured(msgspec.Struct, frozen=True):
         qps: single searches a second on one thread; `busy_qps` on all cores.
         seconds: of a single search: median of a few on a sample, of rounds of several hundred on all rows.
         nbytes: of its files; `resident`: of memory when all has been touched.
-        build: seconds, calibration included.
+        build: seconds, with as much measuring as tuning needs; `rebuild` measures more.
         problem: why it could not be built, else empty.
     """
 

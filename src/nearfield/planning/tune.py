@@ -225,7 +225,16 @@ def _measured(
         into = aside / "into"
         into.mkdir()
         built = run_build(
-            vectors, rows, data.dim, kind, data.metric, into, cancelled=cancelled, queries=data.queries, seed=SEED
+            vectors,
+            rows,
+            data.dim,
+            kind,
+            data.metric,
+            into,
+            cancelled=cancelled,
+            queries=data.queries,
+            seed=SEED,
+            only=(goal.k, (1 + goal.recall) / 2),
         )
         x = np.memmap(vectors, np.float32, mode="r", shape=(rows, data.dim))
         measured = _figures(kind, built, x, data, goal, into)
