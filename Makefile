@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 PEERS ?= .venv-peers
+MILVUS ?= .venv-milvus
 # More options for pip, such as: make setup PIP_FLAGS="--extra-index-url https://download.pytorch.org/whl/cpu"
 PIP_FLAGS ?=
 ROUNDS ?= 1000
@@ -12,7 +13,7 @@ PEERS_STAMP := $(PEERS)/.installed
 INSTALL := -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test crash lint bench bench-setup clean
+.PHONY: help setup demo browser check test crash lint bench bench-setup clean
 
 help: ## List what can be done
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -30,10 +31,13 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP) ## Describe a thing, find the word: 12,000 dictionary entries, real model
 	$(BIN)/nearfield demo
 
+browser: ## Install Debian's chromium and its driver for the tests of the page, if one may and they are missing
+	@command -v chromium >/dev/null && command -v chromedriver >/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && apt-get update -qq && apt-get install -y -qq chromium chromium-driver >/dev/null; } || echo "no chromium here: the page is not tested in a browser"
+
 check: lint ## Style, types and the quick tests
 	$(BIN)/python -m pytest -m 'not slow' -n 2
 
-test: lint ## Style, types and every test
+test: lint browser ## Style, types and every test
 	$(BIN)/python -m pytest -n 2
 
 crash: $(STAMP) ## Kill a writing process ROUNDS=1000 times and check what is left
@@ -44,17 +48,19 @@ lint: $(STAMP) ## Style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench-setup: $(PEERS_STAMP) ## Install the systems to compare with, in an environment of their own
+bench-setup: $(PEERS_STAMP) ## Install the systems to compare with, in environments of their own
 
 $(PEERS_STAMP): benchmarks/peers/requirements.txt
 	test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
 	$(PEERS)/bin/python $(INSTALL) torch==2.13.0
 	$(PEERS)/bin/python $(INSTALL) -r $<
+	test -x $(MILVUS)/bin/python || $(PYTHON) -m venv $(MILVUS)
+	$(MILVUS)/bin/python $(INSTALL) milvus==2.3.5 pymilvus==2.3.7 'setuptools<81' 'numpy<2' 'marshmallow<4'
 	touch $@
 
 bench: $(STAMP) $(PEERS_STAMP) ## Measure against them; prints ratios, writes benchmarks/results
 	$(BIN)/python -m benchmarks.run
 
 clean: ## Remove virtual environments, caches and the demo's data
-	rm -rf $(VENV) $(PEERS) demo-data build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(PEERS) $(MILVUS) demo-data build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find src tests benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from nearfield.maintain.calibrating import Calibration
     from nearfield.planning.front import Front
     from nearfield.planning.plan import GpuScan, Plan, Recipe, plan
+    from nearfield.remote import connect
     from nearfield.store.backup import restore
 
 __version__ = "0.1.0"
@@ -84,6 +85,7 @@ _HOMES = {
     "Usearch": "index.usearch",
     "Recipe": "planning.plan",
     "Written": "core.types",
+    "connect": "remote",
     "open": "database",
     "plan": "planning.plan",
     "restore": "store.backup",
@@ -125,6 +127,7 @@ __all__ = [
     "Recipe",
     "Usearch",
     "Written",
+    "connect",
     "open",
     "plan",
     "restore",

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from nearfield.core.metric import Vectors
+    from nearfield.engine.fields import Field
     from nearfield.engine.local import LocalEngine
     from nearfield.engine.stats import Stats
     from nearfield.engine.verify import Report
@@ -119,7 +120,7 @@ class Collection(Searching):
         if (ids is None) == (filter is None):
             raise InvalidInput("give either ids or a filter", field="ids", expected="exactly one of ids, filter")
         if filter is not None:
-            return self._engine.delete_where(self._parse(filter))
+            return self._engine.delete_where(self.parsed(filter))
         wanted = [ids] if isinstance(ids, str) else list(ids or ())
         return self._engine.delete([inputs.document_id(i) for i in dict.fromkeys(wanted)])
 
@@ -134,6 +135,12 @@ class Collection(Searching):
         from nearfield.engine import stats
 
         return stats.collect(self.name, self._engine, self._maintainer)
+
+    def fields(self) -> list[Field]:
+        """The metadata fields that documents have: types, range of numbers, commonest strings. Looks at every document."""
+        from nearfield.engine import fields
+
+        return fields.collect(self._engine.snapshot)
 
     def optimize(self, *, purge: bool = False, progress: Callable[[str], None] | None = None) -> None:
         """Returns when all is sealed, merged and indexed.
@@ -192,7 +199,7 @@ class Collection(Searching):
             None if latency is None else parse_time(latency, "latency"),
             None if memory is None else parse_size(memory, "memory"),
             minutes,
-            None if queries is None else self._prepared(queries),
+            None if queries is None else self.prepared(queries),
             progress,
         )
 
@@ -231,7 +238,7 @@ class Collection(Searching):
         Raises:
             InvalidInput: too few or too many queries, or bad ones.
         """
-        return self._keeper().calibrate(None if queries is None else self._prepared(queries))
+        return self._keeper().calibrate(None if queries is None else self.prepared(queries))
 
     def verify(self) -> Report:
         """Reads every byte and compares it with what was written; see Report."""

@@ -33,12 +33,14 @@ MAX_DIM = 32_768
 FIELD_TYPES = ("timestamp",)
 
 
-def open(path: str | os.PathLike[str], *, read_only: bool = False) -> Database:
+def open(path: str | os.PathLike[str], *, read_only: bool = False, build_threads: int | None = None) -> Database:
     """Opens a database directory, making it if it is missing or empty.
 
     Args:
         path: the directory.
         read_only: see what another process writes, without the lock; `refresh()` to see more.
+        build_threads: of index builds in the background, at idle priority, so that searches hardly feel them; by default they
+            take all cores, at a lower priority than searches.
 
     Raises:
         Locked: another process has it open for writing.
@@ -46,14 +48,16 @@ def open(path: str | os.PathLike[str], *, read_only: bool = False) -> Database:
         NotFound: read_only and there is nothing.
         ReadOnly: the directory cannot be written.
     """
-    return Database(Path(path), read_only=read_only)
+    if build_threads is not None:
+        inputs.whole(build_threads, "build_threads", 1)
+    return Database(Path(path), read_only=read_only, build_threads=build_threads)
 
 
 class Database:
     """An open directory of collections; a context manager. Made by `nearfield.open`."""
 
-    def __init__(self, path: Path, *, read_only: bool) -> None:
-        self.path, self.read_only = path, read_only
+    def __init__(self, path: Path, *, read_only: bool, build_threads: int | None = None) -> None:
+        self.path, self.read_only, self._build_threads = path, read_only, build_threads
         self._pid = os.getpid()
         self._open: dict[int, Collection] = {}
         self._closing: list[Callable[[], None]] = []
@@ -166,6 +170,8 @@ class Database:
             number = self._names.find(inputs.name(name))
             if number is None:
                 raise NotFound("no collection has this name", field="name", expected=f"one of {self.list()}", received=name)
+            if embedder is None and number in self._open:
+                return self._open[number]
             return self._collection(self._names.name_of(number) or name, number, embedder)
 
     def __contains__(self, name: object) -> bool:
@@ -179,6 +185,7 @@ class Database:
             engine, keeper = self._open[number]._engine, self._open[number]._maintainer
         else:
             engine = LocalEngine(layout.collection(self.path, number), read_only=self.read_only)
+            engine.build_threads = self._build_threads
             keeper = None if self.read_only else Maintainer(engine)
         settings = engine.settings
         store = None if self.read_only else _store_fingerprint(engine)

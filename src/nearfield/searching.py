@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
@@ -21,6 +22,8 @@ from nearfield.embedding import BoundEmbedder
 if TYPE_CHECKING:
     from nearfield.engine.explain import Explanation
     from nearfield.engine.local import LocalEngine
+    from nearfield.engine.segment_search import Request
+    from nearfield.engine.snapshot import Snapshot
     from nearfield.index.base import Effort
 
 Filter = Mapping[str, Any]
@@ -86,7 +89,7 @@ class Searching:
 
     def count(self, filter: Filter | None = None) -> int:
         """How many documents match `filter`."""
-        return self._engine.count(None if filter is None else self._parse(filter))
+        return self._engine.count(None if filter is None else self.parsed(filter))
 
     def scan(self, *, filter: Filter | None = None, batch: int = 1000, vectors: bool = False) -> Iterator[Document]:
         """Every document that matches, of one snapshot, whatever is written meanwhile.
@@ -96,7 +99,7 @@ class Searching:
             batch: how many are read at a time, at least 1; memory grows with it, results do not change.
             vectors: fill `Document.vector`.
         """
-        condition = None if filter is None else self._parse(filter)
+        condition = None if filter is None else self.parsed(filter)
         return self._engine.scan(condition, batch=inputs.whole(batch, "batch", 1), vectors=vectors)
 
     def search(
@@ -144,8 +147,10 @@ class Searching:
         if (query is not None) + (vector is not None) + (id is not None) != 1:
             raise InvalidInput("give exactly one thing to search for", field="query", expected="one of query, vector, id")
         deadline = None if timeout is None else time.monotonic() + parse_time(timeout, "timeout")
+        request = self.request(k, filter, recall, exact, documents, vectors, offset, deadline, effort)
         if id is not None:
-            return self._like(id, k, filter, recall, exact, documents, vectors, fields, offset, deadline, effort)
+            hits = self.like(id, request)
+            return hits if fields is None else _narrowed_hits(hits, fields)
         queries = None
         if isinstance(vector, np.ndarray) and vector.dtype == np.float32 and vector.shape == (self.dim,):
             queries = prepare_plain(vector, self.metric)
@@ -155,41 +160,8 @@ class Searching:
             else:
                 found = self._embedder.encode([inputs.text(query, "query")], "query")
             queries = prepare(found, self.metric)[0]
-        request = self._request(k, filter, recall, exact, documents, vectors, offset, deadline, effort)
-        hits = self._engine.search(queries, request)[0]
-        if filter is None:
-            self._engine.recorder.offer(queries)
+        hits = self.answer(queries, request)[0]
         return hits if fields is None else _narrowed_hits(hits, fields)
-
-    def _like(
-        self,
-        id: str,
-        k: int,
-        filter: Filter | None,
-        recall: float | None,
-        exact: bool,
-        documents: bool,
-        vectors: bool,
-        fields: Sequence[str] | None,
-        offset: int,
-        deadline: float | None,
-        effort: Effort | None,
-    ) -> Hits:
-        queries = prepare(self._engine.vector_of(inputs.document_id(id)), self.metric)[0]
-        wanted = inputs.k(k) + inputs.whole(offset, "offset")
-        request = self._request(wanted + 1, filter, recall, exact, documents, vectors, 0, deadline, effort)
-        hits = self._engine.search(queries, request)[0]
-        keep = [i for i, found in enumerate(hits.ids) if found != id][offset:wanted]
-        fetched = None if not documents else [hits[i].document for i in keep]
-        chosen = Hits(
-            [hits.ids[i] for i in keep],
-            hits.scores[keep],
-            fetched,  # type: ignore[arg-type]
-            self.metric,
-            hits.plan,
-            hits.complete or len(keep) == k,
-        )
-        return chosen if fields is None else _narrowed_hits(chosen, fields)
 
     def search_many(
         self,
@@ -203,16 +175,14 @@ class Searching:
         effort: Effort | None = None,
     ) -> list[Hits]:
         """Many searches in one call, the same as each alone: texts, or float32 (m, dim), in; one Hits each out."""
-        request = self._request(k, filter, recall, exact, documents, False, 0, None, effort)
+        request = self.request(k, filter, recall, exact, documents, effort=effort)
         if not isinstance(queries, str) and not len(queries):
             return []
-        prepared = self._prepared(queries)
-        hits = self._engine.search(prepared, request)
-        if filter is None:
-            self._engine.recorder.offer(prepared)
-        return hits
+        return self.answer(self.prepared(queries), request)
 
-    def _prepared(self, queries: Any) -> Vectors:
+    # -- a search in its parts, for those who put many together: the service
+
+    def prepared(self, queries: Any) -> Vectors:
         """Queries as callers give them, texts or float32 (m, dim), as what is searched with."""
         several = [queries] if isinstance(queries, str) else queries
         many = hasattr(several, "__len__") and getattr(several, "ndim", 1) > 0 and len(several) > 0
@@ -221,6 +191,37 @@ class Searching:
         else:
             found = inputs.vectors(queries, self.dim, field="queries")
         return prepare(found, self.metric)[0]
+
+    def embed(self, texts: Sequence[str], kind: str = "query") -> Vectors:
+        """float32 (m, dim) of texts by the collection's model; `kind` is "query" or "document"."""
+        return self._embedder.encode([inputs.text(t, f"texts[{i}]") for i, t in enumerate(texts)], kind)
+
+    def snapshot(self) -> Snapshot:
+        """What a search sees now; it stays as it is whatever is written."""
+        return self._engine.snapshot
+
+    def answer(self, prepared: Vectors, request: Request) -> list[Hits]:
+        """Hits for each prepared query (m, dim), of one snapshot."""
+        hits = self._engine.search(prepared, request)
+        if request.condition is None:
+            self._engine.recorder.offer(prepared)
+        return hits
+
+    def like(self, id: str, request: Request) -> Hits:
+        """Hits for a document's own vector, itself left out; raises NotFound."""
+        queries = prepare(self._engine.vector_of(inputs.document_id(id)), self.metric)[0]
+        k, offset = request.k, request.offset
+        hits = self._engine.search(queries, replace(request, k=k + offset + 1, offset=0))[0]
+        keep = [i for i, found in enumerate(hits.ids) if found != id][offset : offset + k]
+        documents = [hits[i].document for i in keep] if request.documents else None
+        return Hits(
+            [hits.ids[i] for i in keep],
+            hits.scores[keep],
+            documents,  # type: ignore[arg-type]
+            self.metric,
+            hits.plan,
+            hits.complete or len(keep) == k,
+        )
 
     def explain(
         self,
@@ -256,7 +257,7 @@ class Searching:
         if (query is not None) + (vector is not None) != 1:
             raise InvalidInput("give exactly one thing to search for", field="query", expected="one of query, vector")
         document_id = inputs.document_id(id)
-        request = self._request(k, filter, recall, False, False, False, 0, None, effort)
+        request = self.request(k, filter, recall, False, False, False, 0, None, effort)
         if vector is not None:
             found = inputs.vector(vector, self.dim)
         else:
@@ -264,18 +265,19 @@ class Searching:
         self._engine.check_open()
         return explain.explain(self._engine.snapshot, document_id, prepare(found, self.metric)[0], request)
 
-    def _request(
+    def request(
         self,
-        k: int,
-        filter: Filter | None,
-        recall: float | None,
-        exact: bool,
-        documents: bool,
-        vectors: bool,
-        offset: int,
-        deadline: float | None,
+        k: int = 10,
+        filter: Filter | None = None,
+        recall: float | None = None,
+        exact: bool = False,
+        documents: bool = True,
+        vectors: bool = False,
+        offset: int = 0,
+        deadline: float | None = None,
         effort: Effort | None = None,
-    ) -> Any:
+    ) -> Request:
+        """What is wanted, as in `search`, checked; `deadline` is of time.monotonic()."""
         from nearfield.engine.segment_search import Request
         from nearfield.index.base import Effort
 
@@ -285,7 +287,7 @@ class Searching:
         return Request(
             inputs.k(k),
             self.recall if recall is None else inputs.recall(recall),
-            None if filter is None else self._parse(filter),
+            None if filter is None else self.parsed(filter),
             exact,
             documents,
             vectors,
@@ -294,7 +296,8 @@ class Searching:
             effort,
         )
 
-    def _parse(self, filter: Filter) -> filters.Filter:
+    def parsed(self, filter: Filter) -> filters.Filter:
+        """A filter by the collection's field types, checked; raises FilterError."""
         return filters.parse(filter, self._engine.settings.fields)
 
 

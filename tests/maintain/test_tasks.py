@@ -1,5 +1,8 @@
 """A task that would not fit is not begun, and says what is missing; searches go on exactly."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -7,6 +10,7 @@ import numpy as np
 import pytest
 
 import nearfield as nf
+from nearfield.index.build import AFTER, IDLE
 from nearfield.maintain import tasks
 
 X = np.random.default_rng(0).standard_normal((3000, 8)).astype(np.float32)
@@ -88,3 +92,29 @@ def test_a_rewrite_whose_index_cannot_be_built_goes_on_without(tmp_path: Path, m
         assert [s.live for s in c.stats().segments] == [1500]
         assert c.stats().segments[0].index is not None, "built after the swap"
         assert not list((tmp_path / "db").rglob("tmp-*"))
+
+
+def test_builds_beside_a_server_take_the_threads_given_and_nothing_that_others_want(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, build = [], tasks.run_build
+
+    def noted(*args, **named):
+        asked.append((named["threads"], named["nice"]))
+        return build(*args, **named)
+
+    monkeypatch.setattr(tasks, "run_build", noted)
+    for name, threads in (("a", None), ("b", 1)):
+        with nf.open(tmp_path / name, build_threads=threads) as db:
+            indexed(db)
+    assert asked == [(None, AFTER), (1, IDLE)]
+    with pytest.raises(nf.InvalidInput, match="build_threads"):
+        nf.open(tmp_path / "c", build_threads=0)
+    assert not (tmp_path / "c").exists()
+    code = (
+        "import os; from nearfield.index.child import _step_back; _step_back(19); print(os.nice(0), os.sched_getscheduler(0))"
+    )
+    if hasattr(os, "SCHED_IDLE"):
+        told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+        assert int(told[0]) >= IDLE
+        assert int(told[1]) == os.SCHED_IDLE

@@ -13,14 +13,14 @@ from typing import Annotated
 
 import typer
 
-from nearfield.cli import adding, data, demo, explaining, indexes, ops, planning, tuning
+from nearfield.cli import adding, data, demo, explaining, indexes, loading, ops, planning, serving, tuning
 from nearfield.cli.options import DONE, MISUSE, guarded
 from nearfield.core.config import check_keys
 from nearfield.core.errors import InvalidInput
 
 PREFIX = "NEARFIELD"
-ELSEWHERE = ("NEARFIELD_OPENAI_", "NEARFIELD_CRASH_", "NEARFIELD_BENCH_")
-"""How variables begin that are read by other parts: the remote embedder, the crash test, the benchmarks."""
+ELSEWHERE = ("NEARFIELD_OPENAI_", "NEARFIELD_READ_KEY", "NEARFIELD_WRITE_KEY", "NEARFIELD_CRASH_")
+"""How variables begin that are read by other parts: the remote embedder, the service's keys, the crash test, the benchmarks."""
 
 VERBS: dict[str, Callable[..., None]] = {
     "create": data.create,
@@ -47,6 +47,9 @@ VERBS: dict[str, Callable[..., None]] = {
     "backup": ops.backup,
     "restore": ops.restore,
     "purge": ops.purge,
+    "serve": serving.serve,
+    "bench": loading.bench,
+    "replay": loading.replay,
     "doctor": ops.doctor,
     "demo": demo.demo,
 }

@@ -153,6 +153,10 @@ class Hits(Sequence[Hit]):
         document = None if self._documents is None else self._documents[index]
         return Hit(self.ids[index], float(self.scores[index]), document, self.metric)
 
+    def document(self, index: int) -> Document | None:
+        """The document of one hit; None where documents were not asked for."""
+        return None if self._documents is None else self._documents[index]
+
     def __iter__(self) -> Iterator[Hit]:
         for i in range(len(self)):
             yield self[i]

@@ -25,6 +25,7 @@ from nearfield.engine.recording import Recorder
 from nearfield.engine.segment_search import Request
 from nearfield.engine.snapshot import Delta, OpenIndex, SegmentView, Snapshot
 from nearfield.engine.writes import Records
+from nearfield.index.build import AFTER, IDLE
 from nearfield.store import catalog, files, layout, queries, sqlite
 from nearfield.store.catalog import Settings
 from nearfield.store.segment import Segment
@@ -43,6 +44,7 @@ class LocalEngine:
         loading: how many bulk loads are running; merges and index builds wait for them.
         recorder: the sample of queries asked.
         loaded_at: `time.monotonic()` at the end of the last bulk load.
+        build_threads: of index builds, at idle priority; None: all cores, at a lower priority than searches.
         on_change: called after each commit and never waited for; None until someone maintains the collection.
     """
 
@@ -57,10 +59,12 @@ class LocalEngine:
         self.dim, self.metric = self.settings.dim, Metric(self.settings.metric)
         self.on_change: Callable[[], None] | None = None
         self.write_timeout = 30.0
+        self.build_threads: int | None = None
         self.loading = 0
         self.loaded_at = -1e9
         self._closed = False
         self._refreshing = threading.Lock()
+        self._version = -1
         self._room = threading.Condition()
         self.snapshot, self.damaged = self._read({})
         self._committer: Committer | None = None
@@ -116,6 +120,11 @@ class LocalEngine:
         with self._room:
             self._room.notify_all()
         self.changed()
+
+    @property
+    def build_nice(self) -> int:
+        """What index builds add to their niceness."""
+        return AFTER if self.build_threads is None else IDLE
 
     def changed(self) -> None:
         """Tells whoever maintains the collection to look again."""
@@ -244,8 +253,12 @@ class LocalEngine:
         self.check_open()
         if self.read_only:
             with self._refreshing:
+                version = sqlite.data_version(self._connection)
+                if version == self._version:
+                    return self.snapshot.commit
                 known = {view.segment.number: view for view in self.snapshot.segments}
                 self.snapshot, self.damaged = self._read(known)
+                self._version = version
         return self.snapshot.commit
 
     def get(self, ids: Sequence[str], *, vectors: bool = False) -> list[Document | None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Protocol
 
@@ -44,7 +44,8 @@ class Effort:
 
     def to_dict(self) -> dict[str, int]:
         """Only what applies."""
-        return {name: value for name, value in asdict(self).items() if value and (name, value) != ("oversampling", 1)}
+        known = (("nprobe", self.nprobe), ("efSearch", self.efSearch), ("oversampling", self.oversampling))
+        return {name: value for name, value in known if value and (name, value) != ("oversampling", 1)}
 
 
 @dataclass(frozen=True, slots=True)

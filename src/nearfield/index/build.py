@@ -26,6 +26,8 @@ from nearfield.index.curve import Curve
 
 STEM = "index"
 """What the files of a build are called, with a suffix each."""
+AFTER, IDLE = 10, 19
+"""Niceness of a build that goes after searches, and of one that only takes what nobody else wants."""
 
 
 class Orders(msgspec.Struct, frozen=True):
@@ -75,7 +77,7 @@ def run_build(
     into: Path,
     *,
     threads: int | None = None,
-    nice: int = 10,
+    nice: int = AFTER,
     progress: Progress | None = None,
     cancelled: threading.Event | None = None,
     queries: Path | None = None,
@@ -92,7 +94,7 @@ def run_build(
         metric: which comparison.
         into: an empty directory for the files; the caller syncs and moves them.
         threads: for building; all cores by default.
-        nice: added to the child's niceness, so that searches go first.
+        nice: added to the child's niceness, so that searches go first; from IDLE on it only takes what nobody else wants.
         progress: called with phase and share.
         cancelled: when set, the child is ended.
         queries: prepared float32 queries, raw, to measure with besides held-out rows.
@@ -132,7 +134,7 @@ def run_measure(
     queries: Path,
     *,
     live: Path | None = None,
-    nice: int = 10,
+    nice: int = AFTER,
     progress: Progress | None = None,
     cancelled: threading.Event | None = None,
     seed: int = 0,

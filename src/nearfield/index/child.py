@@ -22,7 +22,7 @@ import numpy.typing as npt
 from nearfield.core.metric import Metric, Positions, Vectors
 from nearfield.index import _faiss, calibrate, decode_kind
 from nearfield.index.base import Allow, Effort, Found, Index, depth
-from nearfield.index.build import STEM, Orders, Report
+from nearfield.index.build import IDLE, STEM, Orders, Report
 from nearfield.index.calibrate import GIVEN, HELD_OUT
 from nearfield.index.curve import Curve, Point
 
@@ -35,12 +35,19 @@ def main() -> None:
     """Builds what standard input orders."""
     orders = msgspec.json.decode(sys.stdin.buffer.readline(), type=Orders)
     threading.Thread(target=_exit_with_parent, daemon=True).start()
-    os.nice(orders.nice)
+    _step_back(orders.nice)
     _faiss.set_threads(orders.threads)
     start = time.perf_counter()
     curve = build(orders) if orders.index is None else measure(orders, Path(orders.index))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     _say(Report("done", 1.0, curve.to_dict(), time.perf_counter() - start, peak))
+
+
+def _step_back(nice: int) -> None:
+    """Lowers the priority of this thread and of those that it will start."""
+    os.nice(nice)
+    if nice >= IDLE and hasattr(os, "SCHED_IDLE"):
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 
 
 def _exit_with_parent() -> None:

@@ -146,6 +146,7 @@ def calibrate(
             engine.metric,
             sample.write(aside),
             live=live,
+            nice=engine.build_nice,
             progress=show,
             cancelled=cancelled,
             seed=number,

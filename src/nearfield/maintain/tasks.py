@@ -173,6 +173,8 @@ def _build_aside(
         kind,
         engine.metric,
         aside,
+        threads=engine.build_threads,
+        nice=engine.build_nice,
         progress=show,
         cancelled=cancelled,
         queries=None if sample is None else sample.write(aside),

@@ -7,6 +7,7 @@ import html
 import io
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -34,14 +35,20 @@ def plot(front: Front, path: Path) -> None:
     path.write_bytes(picture(front, path.suffix[1:].lower()))
 
 
-def picture(front: Front, form: str) -> bytes:
-    """Recall against QPS for each index at every setting, and bytes for each vector against QPS at the goal's recall."""
+def empty(width: float, height: float) -> Any:
+    """A matplotlib figure of inches; raises MissingDependency without matplotlib."""
     try:
         from matplotlib.figure import Figure
-        from matplotlib.ticker import NullFormatter, StrMethodFormatter
     except ImportError as error:
         raise MissingDependency("pictures need matplotlib; run: pip install 'nearfield[plots]'", field="plot") from error
-    figure = Figure(figsize=(12, 5), layout="constrained")
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def picture(front: Front, form: str) -> bytes:
+    """Recall against QPS for each index at every setting, and bytes for each vector against QPS at the goal's recall."""
+    figure = empty(12, 5)
+    from matplotlib.ticker import NullFormatter, StrMethodFormatter
+
     left, right = figure.subplots(1, 2)
     whole = [m for m in front.measured if m.whole and m.points] or [m for m in front.measured if m.points]
     for m in whole:

@@ -7,6 +7,8 @@ renaming and aliasing are each one row in one transaction.
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from nearfield.core.errors import AlreadyExists, Corrupt, InvalidInput, NotFound
@@ -25,6 +27,9 @@ class Names:
         self._path = root / layout.DATABASE
         self._connection = sqlite.connect(self._path, read_only=read_only)
         self._lock = threading.Lock()
+        self._read_only = read_only
+        self._version: object = None
+        self._known: dict[str, int] = {}
         try:
             with sqlite.errors(self._path):
                 found = self._connection.execute("SELECT version FROM format").fetchone()
@@ -67,8 +72,16 @@ class Names:
     def find(self, name: str) -> int | None:
         """The collection number of a name or alias, or None."""
         with self._lock, sqlite.errors(self._path):
+            if self._read_only and (version := sqlite.data_version(self._connection)) != self._version:
+                self._known, self._version = {}, version
+            key = name.lower()
+            if key in self._known:
+                return self._known[key]
             found = self._connection.execute("SELECT collection FROM names WHERE name = ?", (name,)).fetchone()
-        return None if found is None else int(found[0])
+            number = None if found is None else int(found[0])
+            if number is not None:  # names that are not there are without end
+                self._known[key] = number
+            return number
 
     def name_of(self, number: int) -> str | None:
         """The name of a collection number, or None."""
@@ -78,14 +91,14 @@ class Names:
 
     def take_number(self) -> int:
         """A collection number never given before, durable when it returns."""
-        with self._lock, sqlite.errors(self._path), self._connection:
+        with self._changing():
             (number,) = next(self._connection.execute("SELECT next_collection FROM format"))
             self._connection.execute("UPDATE format SET next_collection = next_collection + 1")
         return int(number)
 
     def add(self, name: str, number: int, *, alias: bool = False) -> None:
         """Gives a number a name; an alias may be moved, a name may not."""
-        with self._lock, sqlite.errors(self._path), self._connection:
+        with self._changing():
             found = self._connection.execute("SELECT alias FROM names WHERE name = ?", (name,)).fetchone()
             if found is not None and not (alias and found[0]):
                 raise AlreadyExists("a collection or alias has this name", field="name", received=name)
@@ -93,7 +106,7 @@ class Names:
 
     def rename(self, old: str, new: str) -> None:
         """Changes a name or alias."""
-        with self._lock, sqlite.errors(self._path), self._connection:
+        with self._changing():
             taken = self._connection.execute("SELECT name FROM names WHERE name = ?", (new,)).fetchone()
             if taken is not None and taken[0].lower() != old.lower():
                 raise AlreadyExists("a collection or alias has this name", field="new", received=new)
@@ -103,17 +116,25 @@ class Names:
 
     def drop(self, name: str) -> None:
         """Forgets a collection's name and every alias of it."""
-        with self._lock, sqlite.errors(self._path), self._connection:
+        with self._changing():
             self._connection.execute(
                 "DELETE FROM names WHERE collection = (SELECT collection FROM names WHERE name = ?)", (name,)
             )
 
     def drop_alias(self, name: str) -> None:
         """Forgets one alias."""
-        with self._lock, sqlite.errors(self._path), self._connection:
+        with self._changing():
             self._connection.execute("DELETE FROM names WHERE name = ? AND alias", (name,))
             if not self._connection.changes():
                 raise NotFound("no alias has this name", field="alias", received=name)
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """A transaction, after which nothing that was known counts."""
+        with self._lock, sqlite.errors(self._path):
+            self._known = {}
+            with self._connection:
+                yield
 
     def close(self) -> None:
         """Closes the file."""

@@ -88,6 +88,11 @@ def reading(connection: Connection) -> Iterator[None]:
         connection.execute("COMMIT")
 
 
+def data_version(connection: Connection) -> int:
+    """A number that changes when another connection has changed the database (PRAGMA data_version)."""
+    return int(connection.pragma("data_version"))
+
+
 def copy(source: Connection, path: Path) -> None:
     """Copies a database, consistent and synced, into a new file at `path` (SQLite's online backup)."""
     with errors(path):

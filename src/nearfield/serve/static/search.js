@@ -1,0 +1,161 @@
+// The search view: a query, conditions, hits, where the time went, and why a hit is where it is.
+import { ask, make, notice, of, quietly } from "./api.js";
+import { Conditions } from "./filters.js";
+import { number, t } from "./words.js";
+
+const $ = (id) => document.getElementById(id);
+const STAGES = ["read", "queue", "embed", "search", "encode"];
+const PICTURE = /^data:image\/(png|jpeg|webp|gif);base64,/;
+let known = [];
+let conditions;
+let last = 0;
+let answered = null; // what is shown: shown again when the language changes
+
+export function show() {
+  if (!conditions) start();
+  render();
+  void quietly(collections);
+}
+
+export function hide() {}
+
+function start() {
+  conditions = new Conditions($("conditions"));
+  $("add-condition").addEventListener("click", () => conditions.add());
+  $("collection").addEventListener("change", () => quietly(chosen));
+  $("search-form").addEventListener("submit", (event) => {
+    event.preventDefault();
+    void quietly(() => search(asked()));
+  });
+}
+
+async function collections() {
+  known = (await ask("GET", "v1/collections")).collections;
+  const before = $("collection").value;
+  $("collection").replaceChildren(...known.map((c) => make("option", {}, c.name)));
+  if (!known.length) $("status").textContent = t("no-collections");
+  if (known.some((c) => c.name === before)) $("collection").value = before;
+  if (known.length && $("collection").value !== before) await chosen();
+  label();
+}
+
+function current() {
+  return known.find((c) => c.name === $("collection").value);
+}
+
+function label() {
+  const word = current()?.embedder ? "query" : "query-vector";
+  $("query-label").dataset.t = word;
+  $("query-label").textContent = t(word);
+}
+
+async function chosen() {
+  label();
+  answered = null;
+  $("status").textContent = "";
+  $("results").replaceChildren();
+  $("latency").replaceChildren();
+  $("plan").hidden = true;
+  const told = await ask("GET", of($("collection").value, "/fields"));
+  conditions.use(told.fields);
+  $("add-condition").hidden = !told.fields.length;
+}
+
+function asked() {
+  const text = $("query").value.trim();
+  const wanted = { k: Number($("k").value) || 10 };
+  if ($("recall").value) wanted.recall = Number($("recall").value);
+  const filter = conditions.filter();
+  if (filter) wanted.filter = filter;
+  if (current()?.embedder) wanted.query = text;
+  else if (text.startsWith("[")) wanted.vector = JSON.parse(text);
+  else wanted.id = text;
+  return wanted;
+}
+
+async function search(wanted) {
+  const name = $("collection").value;
+  if (!name) return;
+  const turn = ++last;
+  $("status").textContent = t("searching");
+  const begun = performance.now();
+  let told;
+  try {
+    told = await ask("POST", of(name, "/search"), wanted);
+  } catch (error) {
+    if (turn === last) $("status").textContent = "";
+    throw error;
+  }
+  if (turn !== last) return;
+  answered = { told, wanted, name, took: performance.now() - begun };
+  render();
+}
+
+function render() {
+  if (!answered) return;
+  const { told, wanted, name, took } = answered;
+  const about = [wanted.id && t("like", { id: wanted.id }), t("found", { n: told.hits.length, k: wanted.k })];
+  if (told.hits.length < wanted.k) about.push(told.complete ? t("fewer") : t("incomplete"));
+  $("status").textContent = about.filter(Boolean).join(" · ");
+  latency(told.took, took);
+  $("results").replaceChildren(...told.hits.map((hit, i) => shown(hit, i + 1, wanted, name)));
+  $("plan").hidden = false;
+  $("plan").querySelector("pre").textContent = JSON.stringify(told.plan, null, 1);
+}
+
+function latency(took, whole) {
+  const parts = STAGES.filter((stage) => took[stage]).map((stage) => [t(stage === "search" ? "searchstage" : stage), took[stage]]);
+  const rest = whole - parts.reduce((sum, [, ms]) => sum + ms, 0);
+  parts.push([t("network"), Math.max(0, rest)]);
+  const bar = make("div", { class: "bar", "aria-hidden": "true" }, parts.map((_, i) => make("span", { class: `tone-${i === parts.length - 1 ? 4 : i}` })));
+  parts.forEach(([, ms], i) => { bar.children[i].style.flexGrow = ms; });
+  const legend = make("ul", { class: "legend" }, parts.map(([name, ms], i) =>
+    make("li", { class: `tone-${i === parts.length - 1 ? 4 : i}` }, `${name} ${number(ms, 2)} ms`)));
+  $("latency").replaceChildren(bar, legend, make("p", { class: "unseen" }, t("seconds", { n: number(whole, 1) })));
+}
+
+function shown(hit, rank, wanted, name) {
+  const document_ = hit.document ?? {};
+  const text = make("p", { class: "text short" }, document_.text ?? "");
+  const metadata = Object.entries(document_.metadata ?? {});
+  const picture = metadata.find(([, value]) => typeof value === "string" && PICTURE.test(value));
+  const item = make("li", {},
+    make("div", { class: "hit-head" },
+      make("span", { class: "rank" }, `${rank}`),
+      make("span", { class: "id" }, hit.id),
+      make("span", { class: "score" }, number(hit.score, 4))),
+    picture && make("img", { class: "thumbnail", src: picture[1], alt: hit.id }),
+    document_.text && text,
+    metadata.length > 0 && make("ul", { class: "metadata" }, metadata.filter((m) => m !== picture).map(([key, value]) =>
+      make("li", {}, `${key}: ${typeof value === "string" ? value : JSON.stringify(value)}`))),
+    make("button", { type: "button", class: "small", onclick: () => quietly(() => like(hit.id, wanted)) }, t("more")), " ",
+    make("button", { type: "button", class: "small", onclick: (event) => quietly(() => why(event.target, item, hit.id, wanted, name)) }, t("why")));
+  if ((document_.text ?? "").length > 400) {
+    item.append(" ", make("button", { type: "button", class: "small", onclick: () => text.classList.toggle("short") }, t("whole")));
+  }
+  return item;
+}
+
+function like(id, wanted) {
+  const { query, vector, ...rest } = wanted;
+  window.scrollTo({ top: 0 });
+  return search({ ...rest, id });
+}
+
+async function why(button, item, id, wanted, name) {
+  const shown = item.querySelector(".why");
+  if (shown) {
+    shown.remove();
+    button.setAttribute("aria-expanded", "false");
+    return;
+  }
+  const { k, filter, recall } = wanted;
+  const told = { id, k, filter, recall };
+  if (wanted.query !== undefined) told.query = wanted.query;
+  else if (wanted.vector !== undefined) told.vector = wanted.vector;
+  else told.vector = (await ask("POST", of(name, "/get"), { ids: [wanted.id], vectors: "base64" })).documents[0].vector;
+  const found = await ask("POST", of(name, "/explain"), told);
+  button.setAttribute("aria-expanded", "true");
+  item.append(make("div", { class: "why", role: "status" }, found.text));
+  notice(null);
+}
