@@ -17,7 +17,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent
 DATA = ROOT.parent / "shared" / "data"
 RESULTS = ROOT / "benchmarks" / "results"
-PEERS = Path(os.environ.get("NEARFIELD_PEERS_PYTHON", ROOT / ".venv-peers" / "bin" / "python"))
+PEERS = Path(os.environ.get("PEERS_PYTHON", ROOT / ".venv-peers" / "bin" / "python"))
 SEED = 20261123
 
 
@@ -43,12 +43,12 @@ def sift() -> tuple[np.ndarray, np.ndarray]:
     return np.load(path).astype(np.float32), np.load(DATA / "sift_query_1k.npy").astype(np.float32)
 
 
-def peer(script: str, *arguments: object) -> dict[str, Any]:
+def peer(script: str, *arguments: object, python: Path = PEERS) -> dict[str, Any]:
     """Runs a peer's script in the peers' environment; returns the JSON it prints last."""
-    if not PEERS.exists():
+    if not python.exists():
         raise Skipped("the peers are not installed; run: make bench-setup")
     path = ROOT / "benchmarks" / "peers" / f"{script}.py"
-    done = subprocess.run([PEERS, path, *map(str, arguments)], capture_output=True, text=True, check=False)
+    done = subprocess.run([python, path, *map(str, arguments)], capture_output=True, text=True, check=False)
     if done.returncode:
         raise Skipped(f"{script} failed: {done.stderr.strip().splitlines()[-1:]}")
     found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])

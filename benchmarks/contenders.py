@@ -1,6 +1,6 @@
 """Who competes for QPS at equal recall: FAISS recipes as its users write them, other libraries, and our kinds.
 
-Every built index is kept in the folder named by NEARFIELD_BENCH_CACHE, so that a second run is quick; without it, in a
+Every built index is kept in the folder named by BENCH_CACHE, so that a second run is quick; without it, in a
 temporary one. All are built on one thread.
 """
 
@@ -70,8 +70,8 @@ class Data:
 
 @contextlib.contextmanager
 def cache() -> Iterator[Path]:
-    """The folder that keeps what is built: the one named by NEARFIELD_BENCH_CACHE, or a temporary one."""
-    named = os.environ.get("NEARFIELD_BENCH_CACHE")
+    """The folder that keeps what is built: the one named by BENCH_CACHE, or a temporary one."""
+    named = os.environ.get("BENCH_CACHE")
     if named:
         yield Path(named)
         return

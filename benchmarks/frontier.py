@@ -1,7 +1,7 @@
 """QPS at equal measured recall@10: our kinds, FAISS's recipes as its users write them, and other libraries.
 
 Knows what is compared and which figures are promised; `curves` has the method, `contenders` what is built and how it is called.
-NEARFIELD_BENCH_CACHE names a folder that keeps built indexes between runs.
+BENCH_CACHE names a folder that keeps built indexes between runs.
 """
 
 from __future__ import annotations

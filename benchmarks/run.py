@@ -7,7 +7,25 @@ import importlib
 
 from benchmarks.common import Skipped
 
-NAMES = ("small", "minilm", "load", "promise", "reopen", "rows", "frontier", "filters", "damage", "budget", "grid", "tuner")
+NAMES = (
+    "small",
+    "minilm",
+    "load",
+    "promise",
+    "reopen",
+    "rows",
+    "frontier",
+    "filters",
+    "damage",
+    "budget",
+    "grid",
+    "tuner",
+    "toolkits",
+    "service",
+    "texts",
+    "rebuild",
+    "restart",
+)
 
 
 def main() -> None:
