@@ -1,7 +1,7 @@
 """Who gets how many of this machine's cores. The only import of threadpoolctl.
 
 Threads that share a call wait for each other, spinning: on a busy machine for a time slice each, in which nobody else runs. So
-the searches of a process take at most half of its cores for one call; so do index builds, whose processes are told themselves.
+searches and embeddings take at most half of a process's cores for one call; so do index builds, in processes of their own.
 """
 
 from __future__ import annotations
@@ -19,8 +19,12 @@ def cores() -> int:
 
 
 def share_threads(processes: int) -> int:
-    """Bounds the threads of one search's call, in FAISS and in NumPy's products, for as many processes; returns the bound."""
+    """Bounds the threads of one call, in FAISS, in NumPy's products and in PyTorch, for as many processes; returns the bound.
+
+    PyTorch asks OMP_NUM_THREADS when it is imported, which is when a model is loaded; where that is set already it stays.
+    """
     most = max(1, cores() // (2 * processes))
+    os.environ.setdefault("OMP_NUM_THREADS", str(most))
     _faiss.set_threads(most)
     threadpoolctl.threadpool_limits(most, user_api="blas")
     return most

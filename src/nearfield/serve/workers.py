@@ -21,7 +21,6 @@ from types import FrameType
 import msgspec
 
 from nearfield.core.errors import InvalidInput
-from nearfield.serve.threads import cores
 
 log = logging.getLogger("nearfield.serve")
 STARTING = 60.0
@@ -95,8 +94,7 @@ class Supervisor:
     def _start(self, number: int, directory: str) -> None:
         descriptor = self._listening.fileno()
         place = msgspec.json.encode(Place(number, descriptor, directory)).decode()
-        threads = {"OMP_NUM_THREADS": str(max(1, cores() // self._count))} | os.environ
-        environment = threads | {"PROMETHEUS_MULTIPROC_DIR": str(Path(directory) / "metrics")}
+        environment = os.environ | {"PROMETHEUS_MULTIPROC_DIR": str(Path(directory) / "metrics")}
         self._workers[number] = subprocess.Popen(
             [*self._command, place],
             stdin=subprocess.PIPE,
