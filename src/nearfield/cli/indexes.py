@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -90,7 +91,9 @@ def kind_of(text: str) -> Any:
         key, equals, value = pair.partition("=")
         if not equals:
             raise InvalidInput("not a parameter", field="--index", expected="key=value", received=pair)
-        fields[key.strip()] = int(value) if value.strip().lstrip("-").isdigit() else value.strip()
+        if key.strip() == "kind":
+            raise InvalidInput("the kind is named before the colon", field="--index", expected=SPELLED, received=text)
+        fields[key.strip()] = int(value) if re.fullmatch(r"\s*-?[0-9]{1,12}\s*", value) else value.strip()
     return decode_kind({"kind": name, **fields})
 
 

@@ -55,20 +55,26 @@ def norms(x: Vectors) -> npt.NDArray[np.float32]:
     return np.asarray(out, dtype=np.float32)
 
 
+LONGEST = 1e15
+"""Length of a vector under ip and l2: the square of the sum of two such is far from float32's largest number, 3.4e38."""
+
+
 def prepare(x: Vectors, metric: Metric) -> tuple[Vectors, npt.NDArray[np.float32] | None]:
     """Turns the caller's vectors into what is stored and searched.
 
     Args:
         x: float32 (n, dim), finite.
         metric: under cosine each row is divided by its length; otherwise `x` is returned as it is.
+            Lengths are at most LONGEST then, so that distances and products stay finite in float32.
 
     Returns:
         The vectors and, under cosine, their lengths (n,); None otherwise.
 
     Raises:
-        InvalidInput: a zero vector under cosine, whose direction is undefined.
+        InvalidInput: a zero vector under cosine, whose direction is undefined; a vector too long under the others.
     """
     if metric is not Metric.COSINE:
+        _check_lengths(x)
         return x, None
     lengths = norms(x)
     if not lengths.all() or not np.isfinite(lengths).all():
@@ -81,6 +87,19 @@ def prepare(x: Vectors, metric: Metric) -> tuple[Vectors, npt.NDArray[np.float32
             received=x[bad, :8].tolist(),
         )
     return x / lengths[:, None], lengths
+
+
+def _check_lengths(x: Vectors) -> None:
+    with np.errstate(over="ignore"):
+        squared = np.einsum("ij,ij->i", x, x)
+    if len(squared) and not squared.max() <= LONGEST**2:
+        bad = int(np.flatnonzero(~(squared <= LONGEST**2))[0])
+        raise InvalidInput(
+            f"vector {bad} is so long that distances to it overflow",
+            field="vectors",
+            expected=f"a length of at most {LONGEST:g}",
+            received=x[bad, :8].tolist(),
+        )
 
 
 def prepare_plain(vector: npt.NDArray[np.float32], metric: Metric) -> Vectors | None:

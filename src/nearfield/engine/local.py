@@ -101,6 +101,7 @@ class LocalEngine:
 
     def _sweep(self) -> None:
         """Removes what no catalog row names: leavings of a killed process."""
+        self.forget_tuning()
         place = self.directory / layout.SEGMENTS
         named = {view.segment.directory: view for view in self.snapshot.segments}
         for found in place.iterdir():
@@ -190,6 +191,11 @@ class LocalEngine:
         """Replaces the settings."""
         self.submit(lambda t: catalog.write_settings(t.connection, settings), alone=True)
         self.settings = settings
+
+    def forget_tuning(self) -> None:
+        """Removes what a tuning that was killed left: copies of vectors and queries."""
+        for left in (self.directory / layout.TUNE).glob(f"{layout.TEMPORARY}*"):
+            files.remove_tree(left)
 
     def vacuum(self) -> None:
         """Rewrites the catalog without the bytes of what was deleted, and empties its write-ahead log."""

@@ -14,9 +14,12 @@ from nearfield.engine.pending import PendingView
 from nearfield.engine.snapshot import OpenIndex, SegmentView, Snapshot
 from nearfield.index import decode_kind
 from nearfield.index.curve import Curve
-from nearfield.store import catalog, layout, sqlite
+from nearfield.store import catalog, files, layout, sqlite
 from nearfield.store.catalog import IndexRecord, SegmentRecord, Settings
 from nearfield.store.segment import Segment
+
+CHECKED = (".order", ".codec", ".usearch")
+"""Suffixes of index files whose checksums are compared when they are opened: small ones, and those that nothing else checks."""
 
 
 def open_segment(directory: Path, record: SegmentRecord, settings: Settings) -> Segment:
@@ -31,6 +34,8 @@ def open_index_of(segment: Segment, record: IndexRecord, settings: Settings) -> 
         path = segment.directory / name
         if not path.exists() or path.stat().st_size != expected.size:
             raise Corrupt(f"{path} is missing or has the wrong size", field=name, expected=f"{expected.size} bytes")
+        if path.suffix in CHECKED and files.sha256(path) != expected.sha256:
+            raise Corrupt(f"{path} is not what was written; the index is built again", field=name)
     place = segment.directory / layout.index(record.number)
     index = decode_kind(record.kind).open(place, Metric(settings.metric), segment.vectors)
     return OpenIndex(record, index, Curve.from_dict(record.curve))
@@ -73,8 +78,8 @@ def read_snapshot(
         elif index is None or index.record.number != wanted.number:
             try:
                 index = open_index_of(segment, wanted, settings)
-            except (NearfieldError, OSError) as error:
-                damaged[record.number] = str(error)
+            except Exception as error:  # an index can be built again, whatever is wrong with it
+                damaged[record.number] = str(error) if isinstance(error, NearfieldError | OSError) else repr(error)
                 index = None
         elif index.record != wanted:
             index = OpenIndex(wanted, index.index, Curve.from_dict(wanted.curve))

@@ -8,6 +8,7 @@ failed try, which is only made where it is cheap beside the scan.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from nearfield.core.errors import DeadlineExceeded
+from nearfield.core.errors import Corrupt, DeadlineExceeded
 from nearfield.core.filters import Filter
 from nearfield.core.metric import Metric, Vectors, scores
 from nearfield.core.types import SegmentPlan
@@ -25,6 +26,7 @@ from nearfield.index import exact, rates
 from nearfield.index.base import Effort
 from nearfield.index.curve import Point
 
+log = logging.getLogger("nearfield.engine")
 TRY = 0.12
 """The most that a try of the index may cost beside the scan it may not spare."""
 START = 40e-6
@@ -86,7 +88,11 @@ def search(view: SegmentView, queries: Vectors, k: int, request: Request, metric
     if point is None or view.index is None:
         found = _scan(view, allowed, queries, k, request, metric)
     else:
-        found, method = _by_index(view, view.index, allowed, point, queries, k, request, metric)
+        try:
+            found, method = _by_index(view, view.index, allowed, point, queries, k, request, metric)
+        except (IndexError, Corrupt) as error:
+            log.error("the index of segment %d is damaged and passed over: %s; run: nearfield repair", segment.number, error)
+            return _scan(view, allowed, queries, k, request, metric), plan
         known = (point.recall, point.bound, point.source) if request.effort is None else (None, None, None)
         plan = SegmentPlan(segment.number, n, allowed.count, method, view.index.kind, point.effort.to_dict(), *known)
     if request.condition is not None and allowed.uses <= 2:

@@ -47,12 +47,18 @@ class Report:
 def check(engine: LocalEngine) -> Report:
     """Checks a collection whole, on one snapshot; on a newer one if a merge took files away meanwhile."""
     for _ in range(_TRIES):
-        seen = engine.snapshot
+        seen, before = engine.snapshot, _files(engine)
         report = _check(engine, seen)
         engine.refresh()
-        if report.ok or [v.segment.number for v in engine.snapshot.segments] == [v.segment.number for v in seen.segments]:
+        if report.ok or _files(engine) == before:
             break
     return report
+
+
+def _files(engine: LocalEngine) -> list[tuple[int, int | None]]:
+    """Which segments there are, each with the number of its index."""
+    views = engine.snapshot.segments
+    return [(v.segment.number, None if v.index is None else v.index.record.number) for v in views]
 
 
 def _check(engine: LocalEngine, snapshot: Snapshot) -> Report:

@@ -179,3 +179,18 @@ class Kind(Protocol):
     def efforts(self, n: int) -> Sequence[Effort]:
         """The settings of nprobe or efSearch worth measuring, cheapest first."""
         ...
+
+
+def is_permutation(order: npt.NDArray[np.int32], n: int) -> bool:
+    """Whether `order` holds each of 0 to n - 1 once."""
+    if len(order) != n or (n and (order.min() < 0 or order.max() >= n)):
+        return False
+    return bool((np.bincount(order, minlength=n) == 1).all())
+
+
+def check_whole(kind: object, *names: str) -> None:
+    """Raises InvalidInput for a parameter that is no integer."""
+    for name in names:
+        value = getattr(kind, name)
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise InvalidInput("not a whole number", field=name, expected="an integer", received=repr(value))

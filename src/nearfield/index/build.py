@@ -182,7 +182,7 @@ def _run(orders: Orders, progress: Progress | None, cancelled: threading.Event |
     """Starts the child and waits for its last report and curve."""
     with tempfile.TemporaryFile() as said:
         child = subprocess.Popen(
-            [sys.executable, "-m", "nearfield.index.child"],
+            [sys.executable, "-P", "-m", "nearfield.index.child"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=said,

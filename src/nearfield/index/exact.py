@@ -65,8 +65,8 @@ def search(
         for i, found in enumerate(_candidates(some, x, k_real, metric, allow, positions)):
             final = scores(some[i], x[found], metric)
             best = np.lexsort((found, -final))[:k_real]
-            out_scores[start + i, :k_real] = final[best]
-            out_positions[start + i, :k_real] = found[best]
+            out_scores[start + i, : len(best)] = final[best]
+            out_positions[start + i, : len(best)] = found[best]
     return out_scores, out_positions
 
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from nearfield.core.errors import Corrupt
 from nearfield.core.metric import Metric, Vectors
-from nearfield.index.base import Building, Effort, Index
+from nearfield.index.base import Building, Effort, Index, is_permutation
 from nearfield.index.codec import Codec
 
 FAISS, ORDER, CODEC = ".faiss", ".order", ".codec"
@@ -78,7 +78,7 @@ class FaissKind(ABC):
         order = None
         if ORDER in files:
             order = np.memmap(files[ORDER], np.int32, mode="r") if files[ORDER].stat().st_size else np.empty(0, np.int32)
-            if len(order) != n or not np.array_equal(np.bincount(order, minlength=n), np.ones(n)):
+            if not is_permutation(order, n):
                 raise Corrupt(f"{files[ORDER]} is not an order of {n} positions; the index is built again", field="order")
         codec = Codec.open(files[CODEC], dim) if CODEC in files else None
         index = _faiss.read(place.with_name(place.name + FAISS), n, dim if codec is None else codec.dims)

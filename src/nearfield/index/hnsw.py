@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from nearfield.core.errors import InvalidInput
 from nearfield.core.metric import Metric, Vectors
 from nearfield.index import storage as storages
-from nearfield.index.base import Effort
+from nearfield.index.base import Effort, check_whole
 from nearfield.index.coarse import BUILD_BASE, ORDER_BYTES
 from nearfield.index.faiss_kind import FaissKind, Trained
 
@@ -37,6 +37,7 @@ class Hnsw(FaissKind):
     name: ClassVar[str] = "hnsw"
 
     def __post_init__(self) -> None:
+        check_whole(self, "links", "build_effort", "reduce")
         if not 4 <= self.links <= 128:
             raise InvalidInput("not a number of links", field="links", expected="4 to 128", received=self.links)
         if not self.links <= self.build_effort <= 4096:

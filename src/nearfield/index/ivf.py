@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from nearfield.core.metric import Metric, Vectors
 from nearfield.index import coarse
 from nearfield.index import storage as storages
-from nearfield.index.base import Effort
+from nearfield.index.base import Effort, check_whole
 from nearfield.index.faiss_kind import FaissKind, Trained
 
 
@@ -30,6 +30,7 @@ class Ivf(FaissKind):
     name: ClassVar[str] = "ivf"
 
     def __post_init__(self) -> None:
+        check_whole(self, "lists")
         coarse.check(self.lists)
         storages.check(self.storage)
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from nearfield.core.errors import InvalidInput
 from nearfield.core.metric import Metric, Vectors
 from nearfield.index import coarse
-from nearfield.index.base import Effort
+from nearfield.index.base import Effort, check_whole
 from nearfield.index.faiss_kind import FaissKind, Trained
 from nearfield.index.fastscan import filled, interval
 
@@ -44,6 +44,7 @@ class IvfPq(FaissKind):
     name: ClassVar[str] = "ivfpq"
 
     def __post_init__(self) -> None:
+        check_whole(self, "lists", "bits", "subvectors")
         coarse.check(self.lists)
         if self.bits not in (4, 8):
             raise InvalidInput("not a code size", field="bits", expected="4 or 8", received=self.bits)

@@ -104,7 +104,8 @@ def _scored_in_list(index: Any, query: Vectors, number: int, to_centroid: float,
     arrays = [faiss.swig_ptr(each) for each in (lists, distances, scores, labels)]
     parameters = faiss.SearchParametersIVF(nprobe=1)
     index.search_preassigned_c(1, faiss.swig_ptr(query), size, *arrays, False, parameters)
-    return float(scores[0, labels[0] == label][0])
+    found = scores[0, labels[0] == label]
+    return float(found[0]) if len(found) else float("nan")  # fast-scan leaves out what its first codes rule out
 
 
 def on_scale(value: float, by_distance: bool, metric: Metric, scale: float) -> float:

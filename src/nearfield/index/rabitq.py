@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from nearfield.core.errors import InvalidInput
 from nearfield.core.metric import Metric, Vectors
 from nearfield.index import coarse
-from nearfield.index.base import Effort
+from nearfield.index.base import Effort, check_whole
 from nearfield.index.faiss_kind import FaissKind, Trained
 from nearfield.index.fastscan import filled, interval
 
@@ -31,6 +31,7 @@ class Rabitq(FaissKind):
     name: ClassVar[str] = "rabitq"
 
     def __post_init__(self) -> None:
+        check_whole(self, "lists", "bits")
         coarse.check(self.lists)
         if isinstance(self.bits, bool) or self.bits not in range(1, 10):
             raise InvalidInput("not a code size", field="bits", expected="1 to 9", received=self.bits)

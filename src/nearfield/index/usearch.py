@@ -16,7 +16,7 @@ import numpy as np
 
 from nearfield.core.errors import Corrupt, InvalidInput, MissingDependency
 from nearfield.core.metric import Metric, Vectors
-from nearfield.index.base import Building, Effort, Index
+from nearfield.index.base import Building, Effort, Index, check_whole, is_permutation
 from nearfield.index.coarse import BUILD_BASE, ORDER_BYTES
 from nearfield.index.codec import Codec
 
@@ -44,6 +44,7 @@ class Usearch:
     oversamplings: ClassVar[Sequence[int]] = (1, 2, 4)
 
     def __post_init__(self) -> None:
+        check_whole(self, "links", "build_effort")
         if not 4 <= self.links <= 128:
             raise InvalidInput("not a number of links", field="links", expected="4 to 128", received=self.links)
         if not self.links <= self.build_effort <= 4096:
@@ -101,7 +102,7 @@ class Usearch:
         n, dim = vectors.shape
         graph, order, codec = (place.with_name(place.name + suffix) for suffix in (GRAPH, ORDER, CODEC))
         found = np.fromfile(order, np.int32) if order.exists() else np.arange(n, dtype=np.int32)
-        if len(found) != n or not np.array_equal(np.bincount(found, minlength=n), np.ones(n)):
+        if not is_permutation(found, n):
             raise Corrupt(f"{order} is not an order of {n} positions; the index is built again", field="order")
         nbytes = sum(path.stat().st_size for path in (graph, order, codec) if path.exists())
         index = UsearchIndex(graph, None, Codec.open(codec, dim), metric, vectors, found, nbytes)

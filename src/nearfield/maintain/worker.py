@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 
 from nearfield.core.errors import Closed, InvalidInput
 from nearfield.core.metric import Vectors
@@ -14,12 +16,14 @@ from nearfield.engine.verify import Report
 from nearfield.index import decode_kind, encode_kind
 from nearfield.maintain import calibrating, policy, tasks, tuning
 from nearfield.maintain.calibrating import Calibration
-from nearfield.maintain.policy import Action, Build, Calibrate, Merge, SegmentStats, Stats
+from nearfield.maintain.policy import Action, Build, Calibrate, Merge, Seal, SegmentStats, Stats
 from nearfield.planning.front import Best, Front, Goal
 from nearfield.store import files
 
 _PATIENCE = 60.0
 _QUIET = 2.0
+ROUNDS = 3
+"""How often `optimize` seals, and takes out, what comes while it runs."""
 
 
 class Maintainer:
@@ -120,11 +124,29 @@ class Maintainer:
             return True
 
     def optimize(self, *, purge: bool = False, progress: Callable[[str], None] | None = None) -> None:
-        """Returns when all is sealed, merged and indexed, and with `purge` no dead row remains."""
-        while self._step(lambda stats: policy.finish(stats, purge=purge), progress):
+        """Returns when all is sealed, merged and indexed, and with `purge` no dead row remains.
+
+        What is written meanwhile is sealed, and its dead rows taken out, ROUNDS times more, then left for later: else it might
+        never return.
+        """
+        done: Counter[type] = Counter()
+
+        def decide(stats: Stats) -> list[Action]:
+            if done[Seal] > ROUNDS:
+                stats = replace(stats, pending_rows=0)
+            actions = policy.finish(stats, purge=purge and done[Merge] <= ROUNDS + len(stats.segments))
+            done.update(type(action) for action in actions[:1])
+            return actions
+
+        while self._step(decide, progress):
             if self._stopping:
                 raise Closed("the database was closed")
         if purge:
+            if self._tuning.acquire(blocking=False):
+                try:
+                    self._engine.forget_tuning()
+                finally:
+                    self._tuning.release()
             self._engine.vacuum()
 
     def rebuild(self, kind: object) -> None:
@@ -148,6 +170,8 @@ class Maintainer:
         with self._busy:
             for view in engine.snapshot.segments:
                 if len(view) <= self._least():
+                    if view.index is not None:
+                        engine.swap_index(view.segment.number, None)
                     continue
                 if tasks.wanted_kind(engine, len(view))[0] is None:
                     engine.swap_index(view.segment.number, None)
@@ -166,6 +190,7 @@ class Maintainer:
         progress: Callable[[str], None] | None,
     ) -> Front:
         """Measures candidates aside; see Collection.tune. Background work goes on meanwhile."""
+        self._engine.check_open()
         with self._tuning:
             return tuning.run(self._engine, name, Goal(recall, k, latency, memory), minutes, queries, progress)
 

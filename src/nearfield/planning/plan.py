@@ -173,6 +173,8 @@ def plan(
     asked = Metric.parse(metric)
     budget = Budget(_size(memory, "memory"), _size(disk, "disk"))
     limit = None if latency is None else parse_time(latency, "latency")
+    if limit is not None and limit <= 0:
+        raise InvalidInput("not a latency", field="latency", expected="more than 0", received=latency)
     gpu = None if gpu_memory is None else _gpu(n, dim, parse_size(gpu_memory, "gpu_memory"))
     if n is None and budget == Budget():
         raise InvalidInput("nothing to fill", field="n", expected="how many vectors, or memory= or disk=", received=n)

@@ -111,7 +111,7 @@ def run(options: Options) -> int:
         if options.workers == 1:
             _work(options, keys, listening, None)
             return 0
-        command = [sys.executable, "-m", "nearfield.serve.server", msgspec.json.encode(options, enc_hook=str).decode()]
+        command = [sys.executable, "-P", "-m", "nearfield.serve.server", msgspec.json.encode(options, enc_hook=str).decode()]
         return Supervisor(command, options.workers, listening, GRACE).run()
     finally:
         listening.close()
