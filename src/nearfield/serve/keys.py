@@ -1,4 +1,4 @@
-"""API keys: who may read, who may write. Compared in constant time; read again when their file changes or on SIGHUP."""
+"""API keys: who may read, who may write. Compared in constant time; read again on SIGHUP."""
 
 from __future__ import annotations
 

@@ -188,6 +188,8 @@ class Monitor:
         steps = [s for s in (state.step - 1, state.step, state.step + 1) if 0 <= s < len(STEPS)]
         plain = replace(sample.request, documents=False, vectors=False, deadline=None)
         whole = len(snapshot) * collection.dim <= FULL
+        if not whole and (sample.filtered or plain.offset):  # rows drawn from all say nothing of those allowed, or of a page
+            return
         window.bounded = not whole
         if whole:
             truth = searching.search(snapshot, sample.query, replace(plain, exact=True))[0]
