@@ -20,8 +20,6 @@ from nearfield.core.errors import InvalidInput, NearfieldError
 from nearfield.core.metric import Metric
 from nearfield.core.types import Document, Hits, Plan, SegmentPlan, Written
 
-STEP = 1000
-"""Documents that are sent in one request."""
 CLASSES: dict[str, type[NearfieldError]] = {
     "invalid_input": errors.InvalidInput, "malformed": errors.InvalidInput, "too_large": errors.InvalidInput,
     "unsupported_media_type": errors.InvalidInput, "dimension_mismatch": errors.DimensionMismatch,

@@ -27,10 +27,9 @@ def flip(path: Path, suffix: str, at: int, bits: int = 0x80) -> None:
     file.write_bytes(raw)
 
 
-def exact(c: nf.Collection, query: np.ndarray) -> list[str]:
+def exact(c: nf.Collection, query: np.ndarray) -> None:
     truth = np.argsort(((X - query) ** 2).sum(1), kind="stable")[:5]
     assert c.search(vector=query, k=5, recall=0.9).ids == [str(i) for i in truth]
-    return c.search(vector=query, k=5, recall=0.9).ids
 
 
 @pytest.mark.parametrize(
@@ -40,12 +39,9 @@ def exact(c: nf.Collection, query: np.ndarray) -> list[str]:
 )
 def test_a_flipped_bit_in_a_small_file_puts_the_index_aside(tmp_path: Path, kind: object, suffix: str) -> None:
     made(tmp_path / "db", kind)
-    if not list((tmp_path / "db").rglob(f"index-*{suffix}")):
-        suffix = ".faiss"
-    if suffix == ".faiss":
-        pytest.skip("this kind has no such file")
     flip(tmp_path / "db", suffix, 43)
     with nf.open(tmp_path / "db", read_only=True) as db:
+        assert db["x"].stats().indexed == 0
         exact(db["x"], X[7] + 0.01)
         assert not db["x"].verify().ok
     with nf.open(tmp_path / "db") as db:

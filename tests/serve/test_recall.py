@@ -1,6 +1,8 @@
 """The monitor's figures against full truth; the controller raises effort when data shifts, and takes back what it added."""
 
 import random
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -91,3 +93,27 @@ def test_effort_goes_up_when_recall_falls_and_down_when_less_would_do(db: nf.Dat
     monitor._steer(c, state)
     assert asked == ["c"]
     monitor.close()
+
+
+def test_a_sample_that_cannot_be_measured_is_told_and_what_was_learned_stays(
+    db: nf.Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    c = collection(db, n=100)
+    monitor = Monitor(1.0, lambda: False, lambda found: None)
+    state = monitor._states[c] = State()
+    state.step = 2
+    tried = threading.Event()
+
+    def broken(sample: object) -> None:
+        tried.set()
+        raise ZeroDivisionError("once")
+
+    monkeypatch.setattr(monitor, "_measure", broken)
+    monitor.offer(c, np.ones((1, c.dim), np.float32), c.request(k=1))
+    assert tried.wait(30)
+    end = time.monotonic() + 30
+    while "was not measured" not in caplog.text and time.monotonic() < end:
+        time.sleep(0.005)
+    monitor.close()
+    assert monitor.target(c) == pytest.approx(c.recall + STEPS[2])
+    assert "was not measured" in caplog.text

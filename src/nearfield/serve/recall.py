@@ -14,6 +14,7 @@ the true k best counts too. It is reported as "bounded".
 
 from __future__ import annotations
 
+import logging
 import math
 import random
 import threading
@@ -26,6 +27,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from nearfield.core.errors import NearfieldError
 from nearfield.core.metric import scores
 from nearfield.engine import search as searching
 from nearfield.serve.wire import RecallOfTraffic, RecallOut
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from nearfield.engine.segment_search import Request
     from nearfield.engine.snapshot import Snapshot
 
+log = logging.getLogger("nearfield.serve")
 STEPS = (0.0, 0.01, 0.02, 0.03, 0.04, 0.06, 0.08, 0.1, 0.15, 0.2)
 """What may be added to a target; at 1 and above a search is exact."""
 WINDOW, LEAST = 500, 50
@@ -147,10 +150,6 @@ class Monitor:
         """Takes over what another process's controller decided."""
         self._states.setdefault(collection, State()).step = min(range(len(STEPS)), key=lambda i: abs(STEPS[i] - margin))
 
-    def forget(self, collection: Collection) -> None:
-        """What was measured of a collection counts no longer: its index is another."""
-        self._states.pop(collection, None)
-
     # -- in the thread
 
     def _run(self) -> None:
@@ -169,8 +168,10 @@ class Monitor:
                 time.sleep(0.005)
             try:
                 self._measure(sample)
+            except NearfieldError as error:  # dropped just now, or as many jobs wait as may: the next sample tries again
+                log.debug("recall of %s was not measured: %s", sample.collection.name, error)
             except Exception:
-                self.forget(sample.collection)
+                log.exception("recall of %s was not measured", sample.collection.name)
             spent = time.thread_time() - start
             self._rest(spent)
 

@@ -99,7 +99,6 @@ class Service:
         self._models, self._backups = tuple(models), backups
         self._loaded: dict[str, Model] = {}
         self._loading = threading.Lock()
-        self.started = time.time()
         self.warming = Warming(database, preload)
         self._fields: WeakKeyDictionary[Collection, FieldsOut] = WeakKeyDictionary()
         self._pool = ThreadPoolExecutor(WORKERS, "nearfield-serve")
