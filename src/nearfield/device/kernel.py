@@ -1,0 +1,126 @@
+"""The two passes of a scan as Triton kernels: matrix product and maximum in one, so that no score is ever written. CUDA only.
+
+The source is in _kernels.py, the only `import triton`. What they compute is what blocks.py computes: a test holds them equal
+through Triton's interpreter. Programs that share a tile of rows follow each other, so that a tile is read from memory once
+whatever the number of queries.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from functools import cache
+from typing import Any
+
+from nearfield.device import _torch
+from nearfield.device.codes import Asked, Codes
+from nearfield.device.layout import GROUP, TILE
+
+SMALL = 16
+"""The least number of queries that matrix units take; fewer are filled up."""
+
+
+def usable(device: str) -> bool:
+    """Whether the kernels run on a device: a CUDA card with Triton beside PyTorch, or anything under Triton's interpreter."""
+    if importlib.util.find_spec("triton") is None:
+        return False
+    return device.startswith("cuda") or os.environ.get("TRITON_INTERPRET") == "1"
+
+
+@cache
+def _kernels() -> tuple[Any, Any]:
+    """The two kernels, compiled for each shape when first used."""
+    from nearfield.device import _kernels as made
+
+    return made.maxima, made.rows_of
+
+
+def _on(torch: Any, device: str) -> None:
+    """Triton starts kernels on the thread's current device: that of the codes."""
+    if device.startswith("cuda"):
+        torch.cuda.set_device(device)
+
+
+def _shape(batch: int) -> tuple[int, int, int, int]:
+    """Queries of a program, numbers of a step, warps, stages at most: more than there are steps only take shared memory."""
+    if batch <= SMALL:
+        return SMALL, 64, 4, 4
+    if batch <= 64:
+        return 64, 64, 4, 4
+    return 128, 64, 8, 3
+
+
+def maxima(codes: Codes, asked: Asked, bits: Any, group: int) -> Any:
+    """See blocks.maxima."""
+    torch = _torch.torch()
+    kernel, _ = _kernels()
+    batch, dims = len(asked), int(codes.codes.shape[1])
+    out = torch.empty((codes.rows // group, batch), device=codes.device, dtype=torch.float32)
+    wide, step, warps, stages = _shape(batch)
+    step = next(s for s in (step, 32, 16) if dims % s == 0)
+    several, stages = -(-batch // wide), min(stages, max(2, dims // step))
+    none = codes.error
+    _on(torch, codes.device)
+    kernel[(codes.rows // TILE * several,)](
+        codes.codes,
+        none if codes.scale is None else codes.scale,
+        none if codes.bias is None else codes.bias,
+        codes.error,
+        codes.longest,
+        none if bits is None else bits,
+        asked.q,
+        asked.m,
+        asked.u,
+        asked.v,
+        out,
+        codes.n,
+        batch,
+        several,
+        DIMS=dims,
+        STEP=step,
+        WIDE=wide,
+        TILE=TILE,
+        GROUP=GROUP,
+        WHOLE=group == TILE,
+        SCALED=codes.scale is not None,
+        BIASED=codes.bias is not None,
+        MASKED=bits is not None,
+        num_warps=warps,
+        num_stages=stages,
+    )
+    return out
+
+
+def rows_of(codes: Codes, asked: Asked, bits: Any, groups: Any, group: int) -> Any:
+    """See blocks.rows_of."""
+    torch = _torch.torch()
+    _, kernel = _kernels()
+    batch, wanted = (int(s) for s in groups.shape)
+    out = torch.empty((batch, wanted * group), device=codes.device, dtype=torch.float32)
+    none, dims = codes.error, int(codes.codes.shape[1])
+    _on(torch, codes.device)
+    kernel[(batch * wanted,)](
+        codes.codes,
+        none if codes.scale is None else codes.scale,
+        none if codes.bias is None else codes.bias,
+        codes.error,
+        codes.longest,
+        none if bits is None else bits,
+        asked.q,
+        asked.m,
+        asked.u,
+        asked.v,
+        groups.contiguous(),
+        out,
+        codes.n,
+        wanted,
+        DIMS=dims,
+        STEP=next(s for s in (64, 32, 16) if dims % s == 0),
+        ROWS=group,
+        GROUP=GROUP,
+        SCALED=codes.scale is not None,
+        BIASED=codes.bias is not None,
+        MASKED=bits is not None,
+        num_warps=4,
+    )
+    return out
