@@ -203,6 +203,27 @@ class Collection(Searching):
             progress,
         )
 
+    def pin(self, tier: str | None, *, now: bool = True) -> None:
+        """Keeps all segments of this collection in one tier, whatever others are asked; returns when they have been moved.
+
+        Args:
+            tier: "hot": on a card, as far as its budget goes; "warm": in memory; "cold": in their files, opened on use; None:
+                as they are asked, which is the default. It is kept until it is changed.
+            now: False only writes it down, for who opens the database next, whatever cards this process may use.
+
+        Raises:
+            InvalidInput: another word, or "hot" now where the database was opened without `gpu_memory`.
+        """
+        self._keeper()
+        if tier is not None:
+            inputs.choice(tier, ("hot", "warm", "cold"), "tier")
+        if tier == "hot" and now and not self._engine.devices:
+            raise InvalidInput(
+                "no card may be used: open the database with gpu_memory=, or serve it with --gpu-memory", field="tier",
+                expected="'warm', 'cold' or None", received=tier,
+            )  # fmt: skip
+        self._engine.write_pin(tier, move=now)
+
     def record_queries(self, n: int) -> None:
         """Keeps a sample of the query vectors of real searches, so that indexes are measured with them. Off by default.
 

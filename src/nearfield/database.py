@@ -5,10 +5,10 @@ The only place that knows every part. One process opens a directory for writing;
 
 from __future__ import annotations
 
+import builtins
 import os
-import secrets
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -17,23 +17,31 @@ from nearfield.collection import Collection
 from nearfield.core import inputs
 from nearfield.core.errors import AlreadyExists, Closed, InvalidInput, NotFound, ReadOnly
 from nearfield.core.metric import Metric
+from nearfield.creating import settings_of
 from nearfield.embedding import BoundEmbedder
 from nearfield.engine.local import LocalEngine
-from nearfield.index import encode_kind
+from nearfield.maintain import budgets
+from nearfield.maintain.tier_report import Tiers
+from nearfield.maintain.tiers import TierKeeper
 from nearfield.maintain.worker import Maintainer
-from nearfield.store import catalog, files, layout
-from nearfield.store.catalog import Settings
+from nearfield.store import catalog, directory, files, layout
 from nearfield.store.names import Names
 
 if TYPE_CHECKING:
     from nearfield.embed.base import Embedder
     from nearfield.index.base import Kind
 
-MAX_DIM = 32_768
-FIELD_TYPES = ("timestamp",)
 
-
-def open(path: str | os.PathLike[str], *, read_only: bool = False, build_threads: int | None = None) -> Database:
+def open(
+    path: str | os.PathLike[str],
+    *,
+    read_only: bool = False,
+    build_threads: int | None = None,
+    gpu_memory: int | str | None = None,
+    memory: int | str | None = None,
+    device: str | Sequence[str] = "auto",
+    spread: str = "shard",
+) -> Database:
     """Opens a database directory, making it if it is missing or empty.
 
     Args:
@@ -41,6 +49,11 @@ def open(path: str | os.PathLike[str], *, read_only: bool = False, build_threads
         read_only: see what another process writes, without the lock; `refresh()` to see more.
         build_threads: of index builds in the background, at idle priority, so that searches hardly feel them; by default they
             take all cores, at a lower priority than searches.
+        gpu_memory: of each card, such as "20GB", for the vectors that are searched the most; "auto" takes most of what is free.
+            None: no card is used. Where there is no card, searches go by the processor, and `tiers()` says so.
+        memory: for segments in memory, such as "16GB"; the rest is opened on use. None: not limited.
+        device: "auto", every card there is; or names of those to use, such as "cuda:0" or ["cuda:0", "cuda:1"].
+        spread: over several cards: "shard" deals the rows out, "replicate" puts all of them on each.
 
     Raises:
         Locked: another process has it open for writing.
@@ -50,7 +63,13 @@ def open(path: str | os.PathLike[str], *, read_only: bool = False, build_threads
     """
     if build_threads is not None:
         inputs.whole(build_threads, "build_threads", 1)
-    return Database(Path(path), read_only=read_only, build_threads=build_threads)
+    db = Database(Path(path), read_only=read_only, build_threads=build_threads)
+    try:
+        db._keep_tiers(gpu_memory, memory, device, spread)
+    except BaseException:
+        db.close()
+        raise
+    return db
 
 
 class Database:
@@ -64,8 +83,9 @@ class Database:
         self._mutex = threading.RLock()
         self._closed = False
         self._lock: files.DirectoryLock | None = None
+        self._tiers: TierKeeper | None = None
         if not read_only:
-            _make(path)
+            directory.prepare(path)
             self._lock = files.DirectoryLock(path / layout.LOCK)
         try:
             if not read_only and not (path / layout.DATABASE).exists():
@@ -86,6 +106,26 @@ class Database:
         for found in (self.path / layout.COLLECTIONS).iterdir():
             if not found.name.isdigit() or int(found.name) not in named:
                 files.remove_tree(found)
+
+    # -- tiers
+
+    def _keep_tiers(
+        self, gpu_memory: int | str | None, memory: int | str | None, device: str | Sequence[str], spread: str
+    ) -> None:
+        self._tiers = budgets.keeper(self._engines, gpu_memory, memory, device, spread)
+        if self._tiers is None and not self.read_only:
+            self._tiers = TierKeeper(self._engines, None, None)  # a collection may be pinned to files without a budget
+        if self._tiers is not None:
+            self._tiers.start()
+
+    def _engines(self) -> builtins.list[tuple[int, str, LocalEngine]]:
+        with self._mutex:
+            return [(number, one.name, one._engine) for number, one in self._open.items()]
+
+    def tiers(self) -> Tiers:
+        """Where segments of the open collections are kept: on cards, in memory, in files; budgets, moves and alarms."""
+        self._check_open()
+        return (self._tiers or TierKeeper(self._engines, None, None)).report()
 
     # -- collections
 
@@ -116,7 +156,7 @@ class Database:
             InvalidInput: anything else that is wrong.
         """
         self._check_writable()
-        settings = _settings(embedder, dim, metric, index, recall, fields)
+        settings = settings_of(embedder, dim, metric, index, recall, fields)
         with self._mutex:
             if self._names.find(inputs.name(name)) is not None:
                 raise AlreadyExists("a collection or alias has this name", field="name", received=name)
@@ -186,11 +226,15 @@ class Database:
         else:
             engine = LocalEngine(layout.collection(self.path, number), read_only=self.read_only)
             engine.build_threads = self._build_threads
+            if self._tiers is not None:
+                engine.on_pin, engine.devices = self._tiers.settle, self._tiers.has_devices
             keeper = None if self.read_only else Maintainer(engine)
         settings = engine.settings
         store = None if self.read_only else _store_fingerprint(engine)
         bound = BoundEmbedder(settings.embedder, given, settings.fingerprint, store)
         self._open[number] = Collection(name, engine, bound, keeper)
+        if self._tiers is not None:
+            self._tiers.look()
         return self._open[number]
 
     def list(self) -> list[str]:
@@ -275,6 +319,8 @@ class Database:
         if collection is not None:
             if collection._maintainer is not None:
                 collection._maintainer.close()
+            for view in collection._engine.snapshot.segments:
+                view.place.leave()
             collection._engine.close()
 
     def close(self) -> None:
@@ -283,6 +329,9 @@ class Database:
             if self._closed:
                 return
             self._closed = True
+        if os.getpid() == self._pid and self._tiers is not None:
+            self._tiers.close()
+        with self._mutex:
             if os.getpid() == self._pid:
                 for number in list(self._open):
                     self._close(number)
@@ -306,61 +355,6 @@ class Database:
         self._check_open()
         if self.read_only:
             raise ReadOnly("this was opened with read_only=True; open it without to write")
-
-
-def _make(path: Path) -> None:
-    """Makes the directory if it is missing; refuses one that holds something else."""
-    if path.exists() and not path.is_dir():
-        raise InvalidInput("not a directory", field="path", expected="a directory", received=str(path))
-    if path.is_dir() and not (path / layout.DATABASE).exists():
-        strange = sorted(f.name for f in path.iterdir() if f.name not in (layout.LOCK, layout.COLLECTIONS))
-        strange = [name for name in strange if not name.startswith((layout.DATABASE, layout.TEMPORARY))]
-        if strange:
-            raise InvalidInput(
-                "the directory is not a database and not empty",
-                field="path",
-                expected="an empty or new directory, or one made by nearfield",
-                received=f"{path} with {', '.join(strange[:3])}",
-            )
-    missing = [place for place in (path, *path.parents) if not place.exists()]
-    for place in reversed(missing):
-        files.make_directory(place)
-        files.sync_directory(place.parent)
-    if not (path / layout.COLLECTIONS).exists():
-        files.make_directory(path / layout.COLLECTIONS)
-        files.sync_directory(path)
-
-
-def _settings(embedder: Any, dim: Any, metric: Any, index: Any, recall: Any, fields: Mapping[str, str] | None) -> Settings:
-    if embedder is None:
-        if dim is None:
-            raise InvalidInput("a collection of brought vectors needs their dimension", field="dim", expected="1 to 32768")
-    else:
-        from nearfield import embed
-
-        loaded = embed.load(embedder) if isinstance(embedder, str) else embedder
-        if dim is not None and dim != loaded.dim:
-            raise InvalidInput("the embedder makes other vectors", field="dim", expected=str(loaded.dim), received=dim)
-        dim = loaded.dim
-    if not 1 <= inputs.whole(dim, "dim", 1) <= MAX_DIM:
-        raise InvalidInput("not a dimension", field="dim", expected=f"1 to {MAX_DIM}", received=dim)
-    if isinstance(index, str):
-        inputs.choice(index, ("auto",), "index")
-    else:
-        encode_kind(index)
-        index.check(int(dim), Metric.parse(metric))
-    for field, kind in (fields or {}).items():
-        inputs.choice(kind, FIELD_TYPES, f"fields[{field!r}]")
-    return Settings(
-        layout.FORMAT,
-        int(dim),
-        str(Metric.parse(metric)),
-        embedder if embedder is None or isinstance(embedder, str) else embedder.name,
-        None if isinstance(index, str) else encode_kind(index),
-        inputs.recall(recall),
-        dict(fields or {}),
-        secrets.randbits(63),
-    )
 
 
 def _store_fingerprint(engine: LocalEngine) -> Callable[[dict[str, Any]], None]:

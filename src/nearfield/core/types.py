@@ -90,6 +90,8 @@ class SegmentPlan:
         recall: the mean recall measured for that effort, or None for exact.
         bound: its one-sided 95 % lower bound, or None.
         source: what the measurement used: "held-out rows" or "real queries" (recorded or given), or None.
+        tier: where the segment was kept: "hot", "warm" or "cold"; None for documents not yet in a segment.
+        device: what scanned it where that was no processor, such as "cuda:0"; the answer is exact then.
     """
 
     segment: int
@@ -101,6 +103,8 @@ class SegmentPlan:
     recall: float | None = None
     bound: float | None = None
     source: str | None = None
+    tier: str | None = None
+    device: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +113,12 @@ class Plan:
 
     commit: int
     segments: tuple[SegmentPlan, ...]
+
+    @property
+    def tiers(self) -> tuple[str, ...]:
+        """The tiers that the search touched, hottest first."""
+        touched = {step.tier for step in self.segments}
+        return tuple(tier for tier in ("hot", "warm", "cold") if tier in touched)
 
 
 class Hits(Sequence[Hit]):

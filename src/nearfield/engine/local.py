@@ -26,7 +26,7 @@ from nearfield.engine.segment_search import Request
 from nearfield.engine.snapshot import Delta, OpenIndex, SegmentView, Snapshot
 from nearfield.engine.writes import Records
 from nearfield.index.build import AFTER, IDLE
-from nearfield.store import catalog, files, layout, queries, sqlite
+from nearfield.store import catalog, files, layout, queries, sqlite, tiers
 from nearfield.store.catalog import Settings
 from nearfield.store.segment import Segment
 
@@ -43,6 +43,8 @@ class LocalEngine:
         damaged: for each segment whose index could not be opened, why; it is searched exactly until rebuilt.
         loading: how many bulk loads are running; merges and index builds wait for them.
         recorder: the sample of queries asked.
+        pin: the tier that all segments should be in, or None; was_hot: segments that were on a device when it was last open.
+        devices: whether devices may be used; on_pin: called after the pin was changed.
         loaded_at: `time.monotonic()` at the end of the last bulk load.
         build_threads: of index builds, at idle priority; None: all cores, at a lower priority than searches.
         on_change: called after each commit and never waited for; None until someone maintains the collection.
@@ -69,6 +71,10 @@ class LocalEngine:
         self.snapshot, self.damaged = self._read({})
         self._committer: Committer | None = None
         recorded = queries.read_state(self._connection)
+        self.pin = tiers.read_pin(self._connection)
+        self.was_hot = frozenset(n for n, tier in tiers.read(self._connection).items() if tier == "hot")
+        self.on_pin: Callable[[], None] | None = None
+        self.devices = False
         if not read_only:
             self._start_writing()
         self.recorder = Recorder(recorded, self.dim, None if read_only else self.submit)
@@ -191,6 +197,17 @@ class LocalEngine:
         """Replaces the settings."""
         self.submit(lambda t: catalog.write_settings(t.connection, settings), alone=True)
         self.settings = settings
+
+    def write_tier(self, segment: int, tier: str) -> None:
+        """Writes down where a segment is kept, for the next opening."""
+        self.submit(lambda t: tiers.write(t.connection, {segment: tier}), alone=True)
+
+    def write_pin(self, tier: str | None, *, move: bool = True) -> None:
+        """Pins all segments, present and future, to a tier; None lets the policy decide. `move`: waits for the moves."""
+        self.submit(lambda t: tiers.write_pin(t.connection, tier), alone=True)
+        self.pin = tier
+        if move and self.on_pin is not None:
+            self.on_pin()
 
     def forget_tuning(self) -> None:
         """Removes what a tuning that was killed left: copies of vectors and queries."""

@@ -10,11 +10,13 @@ from pathlib import Path
 
 from nearfield.core.errors import Corrupt, NearfieldError
 from nearfield.core.metric import Metric
+from nearfield.engine.open_index import IndexFile, OpenIndex
 from nearfield.engine.pending import PendingView
-from nearfield.engine.snapshot import OpenIndex, SegmentView, Snapshot
+from nearfield.engine.placement import Placement
+from nearfield.engine.snapshot import SegmentView, Snapshot
 from nearfield.index import decode_kind
 from nearfield.index.curve import Curve
-from nearfield.store import catalog, files, layout, sqlite
+from nearfield.store import catalog, files, layout, sqlite, tiers
 from nearfield.store.catalog import IndexRecord, SegmentRecord, Settings
 from nearfield.store.segment import Segment
 
@@ -28,17 +30,20 @@ def open_segment(directory: Path, record: SegmentRecord, settings: Settings) -> 
     return Segment(place, record, settings.dim, Metric(settings.metric), settings.seed)
 
 
-def open_index_of(segment: Segment, record: IndexRecord, settings: Settings) -> OpenIndex:
-    """Opens a segment's index; raises Corrupt if its files are not what was written."""
+def open_index_of(segment: Segment, record: IndexRecord, settings: Settings, *, on_use: bool = False) -> OpenIndex:
+    """Opens a segment's index, or with `on_use` when it is first used; raises Corrupt if its files are not what was written."""
     for name, expected in record.files.items():
         path = segment.directory / name
         if not path.exists() or path.stat().st_size != expected.size:
             raise Corrupt(f"{path} is missing or has the wrong size", field=name, expected=f"{expected.size} bytes")
         if path.suffix in CHECKED and files.sha256(path) != expected.sha256:
             raise Corrupt(f"{path} is not what was written; the index is built again", field=name)
-    place = segment.directory / layout.index(record.number)
-    index = decode_kind(record.kind).open(place, Metric(settings.metric), segment.vectors)
-    return OpenIndex(record, index, Curve.from_dict(record.curve))
+    place, kind, metric = segment.directory / layout.index(record.number), decode_kind(record.kind), Metric(settings.metric)
+    resident = kind.resident(len(segment), settings.dim, metric)[1]
+    file = IndexFile(lambda: kind.open(place, metric, segment.vectors), resident)
+    if not on_use:
+        file.get()
+    return OpenIndex(record, file, Curve.from_dict(record.curve))
 
 
 def read_snapshot(
@@ -65,25 +70,27 @@ def read_snapshot(
         records = catalog.segments(connection)
         indexes = catalog.indexes(connection)
         dead = {record.number: catalog.tombstones(connection, record.number) for record in records}
+        kept = tiers.read(connection)
         waiting = _read_pending(connection, settings, pending or PendingView())
     views: list[SegmentView] = []
     damaged: dict[int, str] = {}
     for record in records:
         before = known.get(record.number)
         segment = before.segment if before is not None else open_segment(directory, record, settings)
+        place = before.place if before is not None else Placement("cold" if kept.get(record.number) == "cold" else "warm")
         index = before.index if before is not None else None
         wanted = indexes.get(record.number)
         if wanted is None:
             index = None
         elif index is None or index.record.number != wanted.number:
             try:
-                index = open_index_of(segment, wanted, settings)
+                index = open_index_of(segment, wanted, settings, on_use=place.tier == "cold")
             except Exception as error:  # an index can be built again, whatever is wrong with it
                 damaged[record.number] = str(error) if isinstance(error, NearfieldError | OSError) else repr(error)
                 index = None
         elif index.record != wanted:
-            index = OpenIndex(wanted, index.index, Curve.from_dict(wanted.curve))
-        view = SegmentView(segment, index=index)
+            index = OpenIndex(wanted, index.file, Curve.from_dict(wanted.curve))
+        view = SegmentView(segment, index=index, place=place)
         views.append(view.buried(dead[record.number]) if dead[record.number] else view)
     metric = Metric(settings.metric)
     return Snapshot(counters.commit, settings.dim, metric, tuple(views), waiting), damaged

@@ -1,9 +1,10 @@
 """One segment searched under one filter: which way is cheapest, and whether its answer may be kept.
 
-Ways: an exact scan of the rows allowed (of their codes, where the filter is asked for again); the index at the cheapest setting
-whose bound was measured to keep the promise among such a share of rows. An index that finds too few allowed rows near a query
-is asked again for more, and then the scan decides. A filter that rules out what is near a query therefore costs at most a
-failed try, which is only made where it is cheap beside the scan.
+Ways: a scan by the device that holds the segment's vectors, which is exact too; an exact scan of the rows allowed (of their
+codes, where the filter is asked for again); the index at the cheapest setting whose bound was measured to keep the promise
+among such a share of rows. An index that finds too few allowed rows near a query is asked again for more, and then the scan
+decides. A filter that rules out what is near a query therefore costs at most a failed try, which is only made where it is cheap
+beside the scan.
 """
 
 from __future__ import annotations
@@ -20,10 +21,12 @@ from nearfield.core.errors import Corrupt, DeadlineExceeded
 from nearfield.core.filters import Filter
 from nearfield.core.metric import Metric, Vectors, scores
 from nearfield.core.types import SegmentPlan
+from nearfield.device.scan import DeviceFull, DeviceLost
 from nearfield.engine.matches import Allowed
 from nearfield.engine.snapshot import OpenIndex, SegmentView
 from nearfield.index import exact, rates
-from nearfield.index.base import Effort
+from nearfield.index.base import Allow, Effort
+from nearfield.index.base import Found as Answer
 from nearfield.index.curve import Point
 
 log = logging.getLogger("nearfield.engine")
@@ -31,6 +34,8 @@ TRY = 0.12
 """The most that a try of the index may cost beside the scan it may not spare."""
 START = 40e-6
 """Seconds of a scan that do not depend on rows."""
+DEVICE_MOST = 1 << 14
+"""Hits beyond which a device is not asked: its maxima would tell nothing."""
 BLOCK_SHARE, BLOCK_LEAST, BLOCK_MOST = 0.1, 4 << 20, 32 << 20
 """The bytes that the codes of one filter's rows may take: a share of the segment's vectors' bytes, within bounds."""
 
@@ -80,21 +85,28 @@ def search(view: SegmentView, queries: Vectors, k: int, request: Request, metric
     """The k best live rows that match, for each of m prepared queries, and what was done."""
     segment, n = view.segment, len(view.segment)
     allowed = view.allowed(request.condition)
-    plan = SegmentPlan(segment.number, n, allowed.count, "exact")
+    tier = view.place.touch(len(queries))
+    plan = SegmentPlan(segment.number, n, allowed.count, "exact", tier=tier)
     if allowed.count == 0:
         return [nothing()] * len(queries), plan
     k = min(k, allowed.count)
     point = _point(view, allowed, k, request, metric)
+    scanned = _by_device(view, allowed, point, queries, k, request)
+    if scanned is not None:
+        return scanned[0], replace(plan, device=scanned[1])
     if point is None or view.index is None:
         found = _scan(view, allowed, queries, k, request, metric)
     else:
         try:
             found, method = _by_index(view, view.index, allowed, point, queries, k, request, metric)
-        except (IndexError, Corrupt) as error:
+        except (IndexError, Corrupt, OSError) as error:
             log.error("the index of segment %d is damaged and passed over: %s; run: nearfield repair", segment.number, error)
             return _scan(view, allowed, queries, k, request, metric), plan
-        known = (point.recall, point.bound, point.source) if request.effort is None else (None, None, None)
-        plan = SegmentPlan(segment.number, n, allowed.count, method, view.index.kind, point.effort.to_dict(), *known)
+        clone = view.place.clone(view.index.record.number)
+        device = None if clone is None else clone.device
+        plan = replace(plan, method=method, kind=view.index.kind, effort=point.effort.to_dict(), device=device)
+        if request.effort is None:
+            plan = replace(plan, recall=point.recall, bound=point.bound, source=point.source)
     if request.condition is not None and allowed.uses <= 2:
         view.filters.trim(segment.vectors.nbytes)
     return found, plan
@@ -119,6 +131,24 @@ def _point(view: SegmentView, allowed: Allowed, k: int, request: Request, metric
     if by_codes < point.seconds and _coding(view, allowed, metric) and allowed.coded(vectors, metric) is not None:
         return None
     return point if point.seconds < TRY * _scan_seconds(view, allowed) else None
+
+
+def _by_device(
+    view: SegmentView, allowed: Allowed, point: Point | None, queries: Vectors, k: int, request: Request
+) -> tuple[list[Found], str] | None:
+    """Exactly the best of what is allowed, and the device that scanned; None where another way is quicker or it fails."""
+    resident = view.place.scanner
+    if resident is None or request.effort is not None or k > DEVICE_MOST:
+        return None
+    other = len(queries) * (_scan_seconds(view, allowed) if point is None else point.seconds)
+    if resident.seconds(len(queries)) >= other:
+        return None
+    try:
+        values, where = resident.search(queries, k, None if allowed.allow is None else allowed.allow.bits)
+    except (DeviceFull, DeviceLost, RuntimeError) as error:
+        view.place.failed(resident, error)
+        return None
+    return [cut(v, p) for v, p in zip(values, where, strict=True)], resident.device
 
 
 def _scan_seconds(view: SegmentView, allowed: Allowed) -> float:
@@ -168,7 +198,7 @@ def _by_index(
     metric: Metric,
 ) -> tuple[list[Found], str]:
     """What the index finds, asked again where it saw too few allowed rows, and scanned where that did not help."""
-    answer = index.index.search(queries, k, point.effort, allowed.allow)
+    answer = _asked(view, index, queries, k, point.effort, allowed.allow)
     found = [_rescored(view, query, row, metric) for query, row in zip(queries, answer.positions, strict=True)]
     if allowed.allow is None:
         doubtful: Sequence[int] = [i for i, (_, where) in enumerate(found) if len(where) < k]
@@ -192,6 +222,17 @@ def _by_index(
     return found, method
 
 
+def _asked(view: SegmentView, index: OpenIndex, queries: Vectors, k: int, effort: Effort, allow: Allow | None) -> Answer:
+    """What the index answers, by its clone on a card where there is one."""
+    clone = view.place.clone(index.record.number)
+    if clone is None:
+        return index.index.search(queries, k, effort, allow)
+    answer = clone.index.search(queries, k, effort, allow)
+    if clone.lost:
+        view.place.failed(clone, DeviceLost(clone.lost, clone.device))
+    return answer
+
+
 def _wider(
     view: SegmentView,
     index: OpenIndex,
@@ -206,7 +247,7 @@ def _wider(
     point = index.point_for(request.recall, k, share)
     if point is None or point.seconds > TRY * _scan_seconds(view, allowed) or allowed.allow is None:
         return None
-    answer = index.index.search(query, k, point.effort, replace(allowed.allow, share=share))
+    answer = _asked(view, index, query, k, point.effort, replace(allowed.allow, share=share))
     if answer.positions[0, -1] < 0 or 2 * answer.passed[0] < share * answer.seen[0]:
         return None
     return _rescored(view, query[0], answer.positions[0], metric)

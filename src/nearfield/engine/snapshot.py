@@ -5,72 +5,34 @@ Knows nothing of how commits are made. A snapshot never changes; a commit makes 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from nearfield.core.errors import InvalidInput
 from nearfield.core.filters import Filter
 from nearfield.core.metric import Metric
 from nearfield.engine.matches import Allowed, Matches
+from nearfield.engine.open_index import OpenIndex
 from nearfield.engine.pending import PendingView
-from nearfield.index import decode_kind
-from nearfield.index.base import Effort, Index
-from nearfield.index.curve import Curve, Point
-from nearfield.store.catalog import IndexRecord, PendingRow
+from nearfield.engine.placement import Placement
+from nearfield.store.catalog import PendingRow
 from nearfield.store.segment import Segment
-
-
-class OpenIndex:
-    """An index file, memory-mapped on first use, with its measured curve."""
-
-    def __init__(self, record: IndexRecord, index: Index, curve: Curve) -> None:
-        self.record, self.index, self.curve = record, index, curve
-        self.kind = str(record.kind.get("kind", ""))
-        self._chosen: dict[tuple[float, int, float], Point | None] = {}
-
-    def point_for(self, recall: float, k: int, share: float = 1.0) -> Point | None:
-        """The cheapest measured setting whose bound reaches `recall` among a share of rows; None if none does."""
-        share = math.floor(share * 100) / 100
-        key = (recall, k, share)
-        if key not in self._chosen:
-            if len(self._chosen) > 1000:
-                self._chosen.clear()
-            self._chosen[key] = self.curve.effort_for(recall, k, share)
-        return self._chosen[key]
-
-    def setting(self, effort: Effort) -> Effort:
-        """An effort that a caller chose, with the kind's own oversampling where none was said.
-
-        Raises:
-            InvalidInput: it lacks the knob that this index has, or sets one that it has not.
-        """
-        kind = decode_kind(self.record.kind)
-        usual = kind.efforts(1 << 20)[-1]
-        for name in ("nprobe", "efSearch"):
-            if bool(getattr(usual, name)) != bool(getattr(effort, name)):
-                has = ", ".join(n for n in ("nprobe", "efSearch") if getattr(usual, n)) or "neither nprobe nor efSearch"
-                raise InvalidInput(
-                    f"this does not suit the index {kind.recipe} of segment {self.record.segment}",
-                    field=f"effort.{name}",
-                    expected=f"an Effort with {has}",
-                    received=getattr(effort, name),
-                )
-        steps = list(kind.oversamplings)
-        return effort if effort.oversampling else replace(effort, oversampling=steps[min(1, len(steps) - 1)])
 
 
 @dataclass(frozen=True, slots=True)
 class SegmentView:
-    """A segment with its dead rows: `live` is a packed bitmap over positions (little bit order), None if all live."""
+    """A segment with its dead rows: `live` is a packed bitmap over positions (little bit order), None if all live.
+
+    `place`, where the segment is kept, is the same object in every snapshot that holds the segment.
+    """
 
     segment: Segment
     live: npt.NDArray[np.uint8] | None = None
     dead: int = 0
     index: OpenIndex | None = None
+    place: Placement = field(default_factory=Placement, compare=False, repr=False)
     filters: Matches = field(default_factory=Matches, compare=False, repr=False)
 
     def buried(self, rows: Sequence[int]) -> SegmentView:
@@ -159,3 +121,6 @@ class Snapshot:
         if added or removed:
             pending = pending.changed(added, removed, self.dim, self.metric)
         return Snapshot(commit, self.dim, self.metric, tuple(views[n] for n in sorted(views)), pending)
+
+
+__all__ = ["Delta", "OpenIndex", "SegmentView", "Snapshot"]

@@ -60,13 +60,25 @@ class IndexStats:
 
 @dataclass(frozen=True, slots=True)
 class SegmentStats:
-    """One segment: rows, how many are alive, bytes on disk without the index, its index or None (exact)."""
+    """One segment: rows, how many are alive, bytes on disk without the index, its index or None (exact).
+
+    Attributes:
+        tier: where it is kept: "hot", "warm" or "cold"; where this was opened read-only without devices, as who writes kept it.
+        device: what holds it where it is hot here, such as "cuda:0"; several are separated by commas.
+        device_bytes: bytes there, and `device_dtype`: of which type.
+        searches: queries that looked at it since it was opened.
+    """
 
     number: int
     rows: int
     live: int
     nbytes: int
     index: IndexStats | None
+    tier: str = "warm"
+    device: str | None = None
+    device_bytes: int = 0
+    device_dtype: str | None = None
+    searches: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +92,7 @@ class Stats:
         damaged: segments whose index could not be opened, with the reason; they are searched exactly.
         index_from: live documents above which a segment gets an index; None where nobody maintains (read-only).
         recording: the most queries that are kept of those asked; 0: none are.
+        pin: the tier that the collection is pinned to, or None.
         recorded: how many are kept now; as of opening where it was opened read-only.
         background: what runs in the background, or None; `problem` why it last failed, or None.
     """
@@ -103,6 +116,7 @@ class Stats:
     index_from: int | None
     recording: int
     recorded: int
+    pin: str | None = None
 
     @property
     def nbytes(self) -> int:
@@ -129,10 +143,25 @@ def collect(name: str, engine: LocalEngine, background: Background | None) -> St
     engine.check_open()
     snapshot = engine.snapshot
     segments = []
+    written = engine.read_only and not engine.devices
     for view in snapshot.segments:
         index = None if view.index is None else _index(view.index, len(view.segment), engine.dim)
         size = sum(f.size for f in view.segment.record.files.values())
-        segments.append(SegmentStats(view.segment.number, len(view.segment), len(view), size, index))
+        place, there = view.place, view.place.resident
+        segments.append(
+            SegmentStats(
+                view.segment.number,
+                len(view.segment),
+                len(view),
+                size,
+                index,
+                "hot" if written and view.segment.number in engine.was_hot else place.tier,
+                None if there is None else there.device,
+                0 if there is None else there.nbytes,
+                None if there is None else there.dtype,
+                place.searches,
+            )
+        )
     return Stats(
         name,
         len(snapshot),
@@ -153,6 +182,7 @@ def collect(name: str, engine: LocalEngine, background: Background | None) -> St
         background.index_from if background else None,
         engine.recorder.state.capacity,
         engine.recorder.kept,
+        engine.pin,
     )
 
 
@@ -169,7 +199,7 @@ def _index(index: OpenIndex, rows: int, dim: int) -> IndexStats:
         record.reason,
         kind.recipe.replace("{d}", str(dim)),
         kind.nbytes(rows, dim),
-        index.index.resident_bytes,
+        index.file.resident_bytes,
         record.created,
         measured,
         record.calibrated,

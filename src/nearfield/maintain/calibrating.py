@@ -163,5 +163,5 @@ def calibrate(
         queries=len(sample.queries),
         arrived=sample.arrived,
     )
-    engine.swap_index(number, OpenIndex(changed, view.index.index, curve))
+    engine.swap_index(number, OpenIndex(changed, view.index.file, curve))
     return Calibration(number, dict(record.kind), len(sample.queries), sample.by, found.points, held_out)

@@ -1,0 +1,165 @@
+"""Decides where segments should be kept, from measured use and bytes alone. Knows no device, no file, no clock; moves nothing.
+
+On devices go the segments that are asked the most: as float16 while the others that are asked still fit as int8, then as int8,
+then by their index alone; in memory the next; the rest stays in its files. A segment stays where it is unless another is asked
+`STAY` times as often: a place that changed hands at every difference would be filled without end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+STAY = 1.5
+"""How much more often a segment must be asked than one that it would push out."""
+LEAST_RATE = 1 / 60
+"""Queries a second from which a segment is worth a device."""
+SMALLER: tuple[Form, ...] = ("index", "int8", "float16")
+"""Forms by what they usually take."""
+ROOM_TO_GROW = 1.1
+"""An int8 copy is replaced by a float16 one only where so much more room is left than that takes."""
+
+Form = Literal["float16", "int8", "index"]
+"""What a device holds of a segment: its vectors as codes, which are scanned exactly, or its index, which is smaller."""
+Key = tuple[int, int]
+"""Collection number and segment number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """One segment in numbers.
+
+    Attributes:
+        key: whose it is.
+        tier: where it is now.
+        rate: queries a second, lately.
+        hot: for each form that a device can hold the bytes on each device.
+        warm: bytes of memory: vectors, and the index once it has been touched.
+        pin: the tier that its collection is pinned to, or None.
+        form: which it has, where it is hot.
+        refused: whether a device refused it lately.
+    """
+
+    key: Key
+    tier: str
+    rate: float
+    hot: Mapping[Form, Sequence[int]]
+    warm: int
+    pin: str | None = None
+    form: Form | None = None
+    refused: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Budgets:
+    """Bytes that there are.
+
+    Attributes:
+        devices: of each device, for codes; empty: there is none.
+        memory: for warm segments; None: not limited.
+    """
+
+    devices: Sequence[int] = ()
+    memory: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """One segment to another tier, or on a device to another form."""
+
+    key: Key
+    tier: str
+    form: Form | None = None
+    reason: str = field(default="", compare=False)
+
+
+def propose(units: Sequence[Unit], budgets: Budgets) -> list[Move]:
+    """The moves to make, in an order in which none is ever over budget: what gives room comes first."""
+    hot = _hot(units, budgets)
+    warm = _warm([unit for unit in units if unit.key not in hot], budgets.memory)
+    leaving: list[Move] = []
+    shrinking: list[Move] = []
+    entering: list[Move] = []
+    warming: list[Move] = []
+    for unit in units:
+        form = hot.get(unit.key)
+        tier = "hot" if form else "warm" if unit.key in warm else "cold"
+        if (tier, form) == (unit.tier, unit.form if unit.tier == "hot" else None):
+            continue
+        move = Move(unit.key, tier, form, _why(unit, tier))
+        if tier == "hot":
+            grows = unit.tier != "hot" or SMALLER.index(form or "index") > SMALLER.index(unit.form or "index")
+            (entering if grows else shrinking).append(move)
+        elif tier == "cold" or (unit.tier == "hot" and budgets.memory is None):
+            leaving.append(move)
+        else:
+            warming.append(move)
+            if unit.tier == "hot":
+                leaving.append(Move(unit.key, "cold", None, move.reason))
+    return [*leaving, *shrinking, *entering, *warming]
+
+
+def _hot(units: Sequence[Unit], budgets: Budgets) -> dict[Key, Form]:
+    """What should be on the devices, and as which type of codes."""
+    if not budgets.devices:
+        return {}
+    wanted = [unit for unit in units if _may_be_hot(unit)]
+    wanted.sort(key=lambda unit: (unit.pin != "hot", -unit.rate * (STAY if unit.tier == "hot" else 1), unit.key))
+    room = list(budgets.devices)
+    chosen: dict[Key, Form] = {}
+    rest = [sum(column) for column in zip(*(_padded(unit.hot["int8"], len(room)) for unit in wanted), strict=True)]
+    for unit in wanted:
+        small, large = _padded(unit.hot["int8"], len(room)), _padded(unit.hot["float16"], len(room))
+        rest = [total - own for total, own in zip(rest, small, strict=True)]
+        spare = ROOM_TO_GROW if unit.tier == "hot" and unit.form != "float16" else 1.0
+        if all(spare * need + others <= left for need, others, left in zip(large, rest, room, strict=True)):
+            chosen[unit.key], taken = "float16", large
+        elif _fits(small, room):
+            chosen[unit.key], taken = "int8", small
+        elif "index" in unit.hot and _fits(least := _padded(unit.hot["index"], len(room)), room):
+            chosen[unit.key], taken = "index", least
+        else:
+            continue
+        room = [left - need for left, need in zip(room, taken, strict=True)]
+    return chosen
+
+
+def _fits(need: Sequence[int], room: Sequence[int]) -> bool:
+    return all(own <= left for own, left in zip(need, room, strict=True))
+
+
+def _may_be_hot(unit: Unit) -> bool:
+    """Whether a device is worth its bytes: what is there stays while nobody else wants the room."""
+    if unit.pin is not None:
+        return unit.pin == "hot" and not unit.refused
+    return not unit.refused and (unit.tier == "hot" or unit.rate >= LEAST_RATE)
+
+
+def _padded(each: Sequence[int], devices: int) -> list[int]:
+    """Bytes for each device; 0 for devices that a small segment does not reach."""
+    return [*each, *[0] * (devices - len(each))]
+
+
+def _warm(units: Sequence[Unit], memory: int | None) -> set[Key]:
+    """What should be in memory, of what is on no device."""
+    wanted = [unit for unit in units if unit.pin != "cold"]
+    if memory is None:
+        return {unit.key for unit in wanted}
+    wanted.sort(key=lambda unit: (unit.pin is None, -unit.rate * (STAY if unit.tier != "cold" else 1), unit.key))
+    left, chosen = memory, set()
+    for unit in wanted:
+        if unit.warm <= left:
+            left -= unit.warm
+            chosen.add(unit.key)
+    return chosen
+
+
+def _why(unit: Unit, tier: str) -> str:
+    if unit.pin is not None:
+        return f"the collection is pinned to {unit.pin}" + ("" if unit.pin == tier else ", which has no room")
+    if tier == "hot" and unit.tier == "hot":
+        return "another form of it fits what room there is"
+    if tier == "hot":
+        return f"asked {unit.rate:.2g} times a second"
+    return "others are asked more often" if tier == "cold" or unit.tier == "hot" else f"asked {unit.rate:.2g} times a second"

@@ -1,0 +1,133 @@
+"""The policy of tiers: never over budget whatever it is given, the most asked first, nothing moves for a small difference."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nearfield.maintain.tiering import STAY, Budgets, Move, Unit, propose
+
+
+def unit(number: int, rate: float = 0.0, tier: str = "warm", size: int = 100, **more: object) -> Unit:
+    return Unit((1, number), tier, rate, {"float16": [size], "int8": [size // 2]}, 2 * size, **more)  # type: ignore[arg-type]
+
+
+def apply(units: list[Unit], moves: list[Move], budgets: Budgets) -> list[Unit]:
+    """Makes the moves one by one; no step may be over budget."""
+    now = {u.key: u for u in units}
+    for move in moves:
+        assert move.key in now
+        now[move.key] = replace(now[move.key], tier=move.tier, form=move.form)
+        within(list(now.values()), budgets, units)
+    return list(now.values())
+
+
+def used(units: list[Unit], devices: int) -> tuple[list[int], int]:
+    each = [0] * devices
+    for u in units:
+        if u.tier == "hot":
+            for device, need in enumerate(u.hot[u.form or ""]):
+                each[device] += need
+    return each, sum(u.warm for u in units if u.tier == "warm")
+
+
+def within(units: list[Unit], budgets: Budgets, before: list[Unit]) -> None:
+    each, memory = used(units, len(budgets.devices))
+    had, had_memory = used(before, len(budgets.devices))
+    assert all(now <= max(most, was) for now, most, was in zip(each, budgets.devices, had, strict=True))
+    if budgets.memory is not None:
+        assert memory <= max(budgets.memory, had_memory)
+
+
+TIERS = st.sampled_from(["hot", "warm", "cold"])
+
+
+@st.composite
+def situations(draw: st.DrawFn) -> tuple[list[Unit], Budgets]:
+    devices = draw(st.integers(0, 3))
+    units = []
+    for number in range(draw(st.integers(0, 8))):
+        tier = draw(TIERS) if devices else draw(st.sampled_from(["warm", "cold"]))
+        large = [draw(st.integers(2, 400)) for _ in range(draw(st.integers(1, devices)) if devices else 1)]
+        hot = {"float16": large, "int8": [x // 2 for x in large]}
+        if draw(st.booleans()):
+            hot["index"] = [draw(st.integers(1, 100)), *[0] * (len(large) - 1)]
+        form = draw(st.sampled_from(sorted(hot))) if tier == "hot" else None
+        pin, refused = draw(st.sampled_from([None, None, "hot", "warm", "cold"])), draw(st.booleans())
+        units.append(Unit((1, number), tier, draw(st.floats(0, 100)), hot, draw(st.integers(1, 500)), pin, form, refused))
+    memory = draw(st.none() | st.integers(0, 1500))
+    return units, Budgets([draw(st.integers(0, 1000)) for _ in range(devices)], memory)
+
+
+@settings(max_examples=400, deadline=None)
+@given(situations())
+def test_no_step_is_over_budget_and_afterwards_there_is_peace(situation: tuple[list[Unit], Budgets]) -> None:
+    units, budgets = situation
+    after = apply(units, propose(units, budgets), budgets)
+    each, memory = used(after, len(budgets.devices))
+    assert all(now <= most for now, most in zip(each, budgets.devices, strict=True))
+    assert budgets.memory is None or memory <= budgets.memory
+    again = propose(after, budgets)
+    assert not propose(apply(after, again, budgets), budgets), "it moves to and fro"
+    for u in after:
+        assert u.pin not in ("warm", "cold") or u.tier != "hot"
+        assert u.pin != "cold" or u.tier == "cold"
+        assert not (u.refused and u.tier == "hot")
+
+
+def test_the_most_asked_are_on_the_device_and_the_next_in_memory() -> None:
+    units = [unit(1, 5), unit(2, 1), unit(3, 9), unit(4, 0.5)]
+    moves = {m.key[1]: m.tier for m in propose(units, Budgets([100], 200))}
+    assert moves == {1: "hot", 3: "hot", 4: "cold"}, "1 and 3 fit as int8, 2 stays in memory"
+
+
+def test_float16_is_taken_while_the_others_still_fit_as_int8() -> None:
+    units = [unit(1, 5), unit(2, 1)]
+    assert {m.key[1]: m.form for m in propose(units, Budgets([200]))} == {1: "float16", 2: "float16"}
+    assert {m.key[1]: m.form for m in propose(units, Budgets([150]))} == {1: "float16", 2: "int8"}
+    assert {m.key[1]: m.form for m in propose(units, Budgets([120]))} == {1: "int8", 2: "int8"}
+    assert {m.key[1]: m.form for m in propose(units, Budgets([60]))} == {1: "int8"}
+
+
+def test_an_index_goes_where_vectors_do_not_fit() -> None:
+    large = Unit((1, 1), "warm", 5.0, {"float16": [100], "int8": [50], "index": [10]}, 200)
+    assert propose([large], Budgets([40])) == [Move((1, 1), "hot", "index")]
+    assert propose([large], Budgets([50])) == [Move((1, 1), "hot", "int8")]
+    there = replace(large, tier="hot", form="index")
+    assert not propose([there], Budgets([40]))
+    assert propose([there], Budgets([9])) != [], "it goes when it has no room"
+
+
+def test_a_small_difference_moves_nothing_and_a_large_one_does() -> None:
+    there, other = unit(1, 1.0, "hot", form="float16"), unit(2, STAY * 0.99)
+    assert propose([there, other], Budgets([100 - 1])) == [Move((1, 1), "hot", "int8")], "only the type changes"
+    there = unit(1, 1.0, "hot", form="int8")
+    assert not propose([there, other], Budgets([60]))
+    moves = propose([there, replace(other, rate=STAY * 1.01)], Budgets([60]))
+    assert moves == [Move((1, 1), "warm"), Move((1, 2), "hot", "int8")], "room is made first"
+    stays = unit(3, 0.0, "hot", form="float16")
+    assert not propose([stays], Budgets([100])), "what nobody asks stays where nobody else wants the room"
+
+
+def test_pins_come_first_and_forbid() -> None:
+    units = [unit(1, 100), unit(2, 0, pin="hot"), unit(3, 100, pin="cold"), unit(4, 100, pin="warm")]
+    moves = {m.key[1]: m.tier for m in propose(units, Budgets([50], 200))}
+    assert moves == {2: "hot", 3: "cold", 1: "cold"}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_rates_that_waver_do_not_move_anything(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    budgets = Budgets([250], 500)
+    units = [unit(i, 10.0 / (i + 1)) for i in range(8)]
+    units = apply(units, propose(units, budgets), budgets)
+    units = apply(units, propose(units, budgets), budgets)
+    moves = 0
+    for _ in range(50):
+        units = [replace(u, rate=10.0 / (u.key[1] + 1) * rng.uniform(0.9, 1.1)) for u in units]
+        made = propose(units, budgets)
+        units = apply(units, made, budgets)
+        moves += len(made)
+    assert moves == 0
