@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from nearfield.database import Database, open
     from nearfield.engine.explain import Explanation
     from nearfield.index.base import Effort
+    from nearfield.index.cagra import Cagra
     from nearfield.index.flat import Flat
     from nearfield.index.hnsw import Hnsw
     from nearfield.index.ivf import Ivf
@@ -40,7 +41,8 @@ if TYPE_CHECKING:
     from nearfield.index.usearch import Usearch
     from nearfield.maintain.calibrating import Calibration
     from nearfield.planning.front import Front
-    from nearfield.planning.plan import GpuScan, Plan, Recipe, plan
+    from nearfield.planning.gpu import GpuPlan, GpuRecipe
+    from nearfield.planning.plan import Plan, Recipe, plan
     from nearfield.remote import connect
     from nearfield.store.backup import restore
 
@@ -65,6 +67,7 @@ _ERRORS = [
 ]
 _HOMES = {
     **dict.fromkeys(_ERRORS, "core.errors"),
+    "Cagra": "index.cagra",
     "Calibration": "maintain.calibrating",
     "Collection": "collection",
     "Database": "database",
@@ -73,7 +76,8 @@ _HOMES = {
     "Explanation": "engine.explain",
     "Flat": "index.flat",
     "Front": "planning.front",
-    "GpuScan": "planning.plan",
+    "GpuPlan": "planning.gpu",
+    "GpuRecipe": "planning.gpu",
     "Hit": "core.types",
     "Hits": "core.types",
     "Hnsw": "index.hnsw",
@@ -93,6 +97,7 @@ _HOMES = {
 
 __all__ = [
     "AlreadyExists",
+    "Cagra",
     "Calibration",
     "Closed",
     "Collection",
@@ -106,7 +111,8 @@ __all__ = [
     "FilterError",
     "Flat",
     "Front",
-    "GpuScan",
+    "GpuPlan",
+    "GpuRecipe",
     "Hit",
     "Hits",
     "Hnsw",

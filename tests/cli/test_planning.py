@@ -16,7 +16,16 @@ def test_plan_shows_a_table_with_reasons(cli: Cli) -> None:
     assert "IVF16384,PQ192x4fs" in said.out
     assert "Proposed: IvfPq(bits=4)." in said.out
     assert "more than 50% of 64.0 GB" in said.out
-    assert "float16 scan takes" in said.out
+    assert "exact scan, float16" in said.out
+    assert "For a card: exact scan, float16." in said.out
+
+
+def test_a_card_alone_is_filled(cli: Cli) -> None:
+    said = cli("plan", "--dim", 768, "--gpu-memory", "24GB")
+    assert said.code == 0
+    assert "IVF16384,PQ96x8" in said.out
+    assert cli("plan", "--dim", 768, "--gpu-memory", "24GB", "--json").json["gpu"]["best"]["n"] > 10**8
+    assert cli("plan", "--n", 10**9, "--dim", 768, "--memory", "1GB", "--gpu-memory", "1GB").code == 1
 
 
 def test_plan_says_how_many_fit(cli: Cli) -> None:

@@ -11,11 +11,15 @@ import pytest
 import nearfield as nf
 from nearfield.core.config import format_size
 from nearfield.core.metric import Metric
+from nearfield.device import layout
 from nearfield.index import coarse
 from nearfield.index.base import Kind
+from nearfield.index.gpu import limits as gpu_limits
+from nearfield.index.gpu import sizes as gpu_bytes
 from nearfield.planning import predict
 from nearfield.planning.candidates import candidates, effort_for, factory, spelled
 from nearfield.planning.choose import EXACT_ROWS
+from nearfield.planning.gpu import nbytes, on_a_card
 from nearfield.planning.machine import Machine
 from nearfield.planning.predict import Budget
 from tests.planning.test_sizes import FILES, FILES_IN_BLOCKS, MEMORY
@@ -23,6 +27,7 @@ from tests.planning.test_sizes import FILES, FILES_IN_BLOCKS, MEMORY
 PAGE = Path(__file__).parent.parent.parent / "docs" / "PLANNING.md"
 MILLION = 1_000_000
 DIMS = (128, 384, 768, 1536)
+CARD_MEMORY = 24 * 10**9
 EXAMPLE = """```python
 import nearfield as nf
 
@@ -44,6 +49,7 @@ def lines(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 def names() -> str:
     kinds: list[tuple[str, str, str]] = [
         ("`IndexFlatL2`, `IndexFlatIP`", "`nf.Flat()`", "nothing"),
+        ("`GpuIndexCagra`, `IndexHNSWCagra`", "`nf.Cagra()`", "graph_degree, intermediate_graph_degree: the same"),
         ("`IndexHNSWFlat`, `IndexHNSWSQ`", "`nf.Hnsw()`", "M = `links`, efConstruction = `build_effort`"),
         ("`IndexIVFFlat`, `IndexIVFScalarQuantizer`", "`nf.Ivf()`", "nlist = `lists`"),
         ("`IndexIVFPQ`, `IndexIVFPQFastScan`", "`nf.IvfPq()`", "nlist = `lists`, M = `subvectors`, nbits = `bits`"),
@@ -147,6 +153,39 @@ def fitting() -> str:
     return lines(("index", "FAISS calls it", "vectors at most", "memory", "to build", "index files", "raw vectors"), rows)
 
 
+def on_cards() -> str:
+    rows = []
+    for dim in (768, 128):
+        for recipe in on_a_card(None, dim, Metric.COSINE, CARD_MEMORY, 0.9).recipes:
+            million = nbytes(recipe.kind, "int8" if "int8" in recipe.name else "float16", MILLION, dim, Metric.COSINE)[1]
+            rows.append(
+                (
+                    dim,
+                    f"`{recipe.name}`" if recipe.kind else recipe.name,
+                    recipe.factory,
+                    f"{recipe.n:,}",
+                    format_size(million),
+                    recipe.raw,
+                    "FAISS with cuVS" if recipe.cuvs else "FAISS" if recipe.kind else "PyTorch",
+                )
+            )
+    columns = ("dim", "on the card", "FAISS calls it", "vectors at most", "a million take", "raw vectors", "needs")
+    return lines(columns, rows)
+
+
+def on_a_card_wrong() -> str:
+    kind = nf.IvfPq(subvectors=96, bits=8)
+    most = nbytes(kind, "float16", MILLION, 768, Metric.COSINE)[1]
+    lists = coarse.count(0, MILLION)
+    return (
+        f"*IVF-PQ takes 3 GB of a card for a million vectors of 768 dimensions.* That is the raw vectors: 4 x 768 x 1,000,000 "
+        f"= {format_size(4 * 768 * MILLION)}. IVF-PQ does not keep them. It keeps a code of M bytes and an id of 4 for each "
+        f"vector (FAISS by default 8), and once {lists:,} centroids of 4 x 768 bytes and the codebooks: with M = 96, the most "
+        f"that FAISS's own kernels know, {format_size(most)} at most, {4 * 768 * MILLION / most:.0f} times less. The raw "
+        f"vectors stay in their file on the host, where the candidates are scored again."
+    )
+
+
 def wrong() -> str:
     dim, m = 768, 12
     raw, code = 4 * dim, m * 8 // 8
@@ -165,6 +204,8 @@ def wrong() -> str:
 
 def page() -> str:
     """The whole page."""
+    work = format_size(gpu_bytes.temporary(CARD_MEMORY))
+    ten_million = on_a_card(10_000_000, 768, Metric.COSINE, CARD_MEMORY, 0.9).recipes[0].reads or 0
     sources = "\n".join(f"  - {source}" for source in dict.fromkeys(c.expected.source for c in candidates(768)))
     return f"""# Planning an index
 
@@ -194,13 +235,34 @@ tests.planning.test_page` writes it, and a test holds every number to the code.
 - **The proposal** is the first that fits in an order measured elsewhere: a graph of one-byte vectors, 4-bit codes, RaBitQ of
   fewer bits; under `ip` lists come first. Up to {EXACT_ROWS:,} vectors are scanned. `index="auto"` chooses by
   the same function.
-- **gpu_memory** only counts bytes of an exact float16 scan. There is no GPU code yet.
+- **gpu_memory** says for each recipe for cards what it takes there: below.
 
 ## How many vectors fit into 64 GB
 
 768 dimensions, cosine, by the rules above:
 
 {fitting()}
+
+## How many vectors fit on a card of 24 GB
+
+`nf.plan(dim=768, gpu_memory="24GB").gpu` (an `nf.GpuPlan` of `nf.GpuRecipe`), or with `n` which of them fit. Cosine; the most
+that fit beside what searches need to work in: up to {format_size(layout.WORKSPACE)} for the exact scans, {work} for FAISS. The
+driver's own memory, some hundred MB, is not in it: give what is free. Bytes are those of the layouts: tests hold the exact
+scans to their tensors and FAISS's indexes to its sources; where the lists' sizes are not known, to the worst way to fill them.
+
+{on_cards()}
+
+- {on_a_card_wrong()}
+- FAISS's own kernels know M = {", ".join(map(str, gpu_limits.NATIVE_PARTS))}, of 8 bits; more than 48 with tables in half
+  precision. Other M, as `nf.IvfPq(bits=8)` takes at 768 dimensions, need FAISS with cuVS. k and nprobe go to
+  {gpu_limits.NATIVE_SELECT:,} ({gpu_limits.CUVS_SELECT:,} with cuVS); beyond, the processor answers.
+- Lists are rounded up to {gpu_bytes.GROUP} vectors (not product codes), every allocation to {gpu_bytes.ALIGN} bytes. Tables
+  that are computed beforehand (nlist x M x 256 numbers) are not used.
+- The least time of an exact query is the bytes of its vectors over the card's bandwidth (`reads` of a recipe): of 10,000,000
+  x 768 in float16 {format_size(ten_million)}, so {ten_million / 3e12 * 1e3:.1f} ms at 3 TB/s.
+- `pip install 'nearfield[gpu]'` is FAISS for cards without cuVS. For `nf.Cagra()` and other M:
+  `pip uninstall -y faiss-cpu faiss-gpu`, then `pip install faiss-gpu-cuvs`. Only one FAISS can be installed: they overwrite
+  each other.
 
 ## Names
 
@@ -245,6 +307,7 @@ def test_the_python_on_it_runs(machine: Machine, capsys: pytest.CaptureFixture[s
 def test_the_right_figures() -> None:
     assert "256 times smaller" in wrong()
     assert "12 + 8 bytes, not 3,072" in wrong()
+    assert "= 3.1 GB" in on_a_card_wrong()
 
 
 if __name__ == "__main__":

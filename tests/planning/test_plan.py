@@ -117,16 +117,19 @@ def test_a_disk_holds_index_and_raw_vectors(machine: Machine) -> None:
     assert {r.name for r in found.recipes if r.feasible} == {"exact scan"}
 
 
-@pytest.mark.parametrize(("memory", "fits"), [("2GB", True), ("1999MB", False)])
-def test_a_gpu_scan_is_counted_in_bytes_only(machine: Machine, memory: str, fits: bool) -> None:
-    found = nf.plan(1_000_000, 998, gpu_memory=memory)
+def test_a_card_alone_can_be_filled(machine: Machine) -> None:
+    found = nf.plan(dim=768, gpu_memory="24GB")
+    assert found.recipes == ()
+    assert found.best is None
     assert found.gpu is not None
-    assert (found.gpu.nbytes, found.gpu.fits) == (2_000_000_000, fits)
-    assert "arithmetic only" in found.gpu.reason
+    assert found.gpu.best is not None
+    assert "on a card" in found.table()
+    assert "this machine" not in found.table()
     assert nf.plan(1_000_000, 998).gpu is None
-    most = nf.plan(dim=998, memory="1GB", gpu_memory=memory).gpu
-    assert most is not None
-    assert most.n == (1_000_000 if fits else 999_500)
+    both = nf.plan(1_000_000, 768, memory="64GB", gpu_memory="24GB")
+    assert both.best is not None
+    assert "For a card: exact scan, float16." in both.table()
+    assert json.loads(json.dumps(both.to_dict()))["gpu"]["best"]["name"] == "exact scan, float16"
 
 
 def test_how_many_fit(machine: Machine) -> None:

@@ -12,7 +12,7 @@ import typer
 from nearfield.cli import options, place, show
 from nearfield.core.errors import InvalidInput
 
-SPELLED = "auto, flat, hnsw, ivf, ivfpq, rabitq or usearch; with parameters: hnsw:links=16,storage=float32"
+SPELLED = "auto, cagra, flat, hnsw, ivf, ivfpq, rabitq or usearch; with parameters: hnsw:links=16,storage=float32"
 
 
 def rebuild(

@@ -19,7 +19,7 @@ def plan(
         str | None, typer.Option(help="Disk for index files and raw vectors, such as 1TB.", show_default=False)
     ] = None,
     gpu_memory: Annotated[
-        str | None, typer.Option(help="Memory of a GPU: would an exact float16 scan fit?", show_default=False)
+        str | None, typer.Option(help="Memory of a graphics card, such as 24GB: what fits on it?", show_default=False)
     ] = None,
     recall: Annotated[float, typer.Option(help="Recall to hold at ten hits, above 0, at most 1.")] = 0.95,
     latency: Annotated[str | None, typer.Option(help="Time that one query may take, such as 10ms.", show_default=False)] = None,
@@ -47,9 +47,13 @@ def plan(
     else:
         show.line(table.question(found))
         show.line("")
-        show.table(table.COLUMNS, table.rows(found), right=table.RIGHT)
-        show.line("")
+        if found.recipes:
+            show.table(table.COLUMNS, table.rows(found), right=table.RIGHT)
+            show.line("")
+        if found.gpu is not None:
+            show.table(table.GPU_COLUMNS, table.gpu_rows(found.gpu), right=table.GPU_RIGHT)
+            show.line("")
         for note in table.notes(found):
             show.line(note)
-    if found.best is None:
+    if not any(answer.best for answer in (found if found.recipes else None, found.gpu) if answer is not None):
         raise typer.Exit(options.NO)

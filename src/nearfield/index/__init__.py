@@ -7,6 +7,7 @@ from typing import Any
 
 from nearfield.core.errors import InvalidInput
 from nearfield.index.base import Kind
+from nearfield.index.cagra import Cagra
 from nearfield.index.flat import Flat
 from nearfield.index.hnsw import Hnsw
 from nearfield.index.ivf import Ivf
@@ -14,7 +15,7 @@ from nearfield.index.ivfpq import IvfPq
 from nearfield.index.rabitq import Rabitq
 from nearfield.index.usearch import Usearch
 
-KINDS: dict[str, Any] = {kind.name: kind for kind in (Flat, Hnsw, Ivf, IvfPq, Rabitq, Usearch)}
+KINDS: dict[str, Any] = {kind.name: kind for kind in (Cagra, Flat, Hnsw, Ivf, IvfPq, Rabitq, Usearch)}
 
 
 def encode_kind(kind: Any) -> dict[str, Any]:

@@ -21,7 +21,9 @@ try:
     faiss = importlib.import_module("faiss")
 except ImportError as error:
     raise MissingDependency(
-        "indexes need FAISS; run: pip install 'nearfield[cpu]' (or 'nearfield[gpu]', never both)", field="faiss"
+        "indexes need FAISS; run: pip install 'nearfield[cpu]' (or, for a graphics card, 'nearfield[gpu]', or faiss-gpu-cuvs; "
+        "only ever one of them: they install the same folder)",
+        field="faiss",
     ) from error
 
 for _name in ("set_deserialization_vector_byte_limit",):
@@ -32,6 +34,18 @@ for _name in ("set_deserialization_vector_byte_limit",):
 def version() -> str:
     """The FAISS version."""
     return str(faiss.__version__)
+
+
+def cards() -> int:
+    """The graphics cards that FAISS can use here; 0 in a build for processors."""
+    if not hasattr(faiss, "StandardGpuResources"):
+        return 0
+    return int(faiss.get_num_gpus())
+
+
+def has_cuvs() -> bool:
+    """Whether FAISS was built with cuVS, which Cagra is built by."""
+    return hasattr(faiss, "GpuIndexCagra")
 
 
 def read(path: Path, n: int, dim: int) -> Any:
@@ -58,6 +72,14 @@ def list_sizes(index: Any) -> npt.NDArray[np.int64] | None:
     if not isinstance(inner, faiss.IndexIVF):
         return None
     return np.array([inner.get_list_size(i) for i in range(inner.nlist)], np.int64)
+
+
+def untransformed(index: Any) -> tuple[list[Any], Any]:
+    """The transforms that come before an index, in order, and the index behind them."""
+    if not isinstance(index, faiss.IndexPreTransform):
+        return [], index
+    chain = [faiss.downcast_VectorTransform(index.chain.at(i)) for i in range(index.chain.size())]
+    return chain, faiss.downcast_index(index.index)
 
 
 def takes_codes(index: Any) -> bool:
@@ -147,7 +169,9 @@ def use_threads(work: int) -> None:
 
 
 __all__ = [
+    "cards",
     "faiss",
+    "has_cuvs",
     "heap_bytes",
     "ids_in_list",
     "list_sizes",
@@ -158,6 +182,7 @@ __all__ = [
     "set_threads",
     "table_bytes",
     "takes_codes",
+    "untransformed",
     "use_threads",
     "version",
     "write",

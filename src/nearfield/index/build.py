@@ -7,6 +7,7 @@ writes only into the directory it is given, and exits when the pipe closes, as i
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import tempfile
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import msgspec
 
@@ -24,6 +25,7 @@ from nearfield.index import encode_kind
 from nearfield.index.base import Kind, Progress
 from nearfield.index.curve import Curve
 
+log = logging.getLogger("nearfield.index")
 STEM = "index"
 """What the files of a build are called, with a suffix each."""
 AFTER, IDLE = 10, 19
@@ -211,11 +213,18 @@ def _run(orders: Orders, progress: Progress | None, cancelled: threading.Event |
         if cancelled is not None and cancelled.is_set():
             raise Closed(f"{doing} the index was cancelled")
         if code != 0 or last is None or last.curve is None:
-            said.seek(0, os.SEEK_END)
-            said.seek(max(0, said.tell() - 2000))
-            tail = said.read().decode(errors="replace").strip()
+            tail = _tail(said)
             raise NearfieldError(f"{doing} the index failed (exit {code}); searches go on without: {tail or 'no message'}")
+        if tail := _tail(said):
+            log.info("%s the index: %s", doing, tail)
     return last, Curve.from_dict(last.curve)
+
+
+def _tail(said: IO[bytes]) -> str:
+    """The end of what the child said."""
+    said.seek(0, os.SEEK_END)
+    said.seek(max(0, said.tell() - 2000))
+    return said.read().decode(errors="replace").strip()
 
 
 def _listen(child: subprocess.Popen[bytes], orders: Orders, progress: Progress | None) -> Report | None:

@@ -6,6 +6,7 @@ closes. About 1,000 rows are held out of training and index, searched exactly an
 
 from __future__ import annotations
 
+import logging
 import os
 import resource
 import sys
@@ -20,12 +21,15 @@ import numpy as np
 import numpy.typing as npt
 
 from nearfield.core.metric import Metric, Positions, Vectors
+from nearfield.device.scan import DeviceFull, DeviceLost
 from nearfield.index import _faiss, calibrate, decode_kind
-from nearfield.index.base import Allow, Effort, Found, Index, depth
+from nearfield.index.base import Allow, Building, Effort, Found, Index, depth
 from nearfield.index.build import IDLE, STEM, Orders, Report
 from nearfield.index.calibrate import GIVEN, HELD_OUT
 from nearfield.index.curve import Curve, Point
+from nearfield.index.faiss_kind import FaissKind
 
+log = logging.getLogger("nearfield.index")
 ADD_ROWS = 16_384
 AT_ONCE = 500
 """Queries whose candidates are sorted together."""
@@ -35,6 +39,7 @@ def main() -> None:
     """Builds what standard input orders."""
     orders = msgspec.json.decode(sys.stdin.buffer.readline(), type=Orders)
     threading.Thread(target=_exit_with_parent, daemon=True).start()
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     _step_back(orders.nice)
     _faiss.set_threads(orders.threads)
     start = time.perf_counter()
@@ -74,10 +79,14 @@ def build(orders: Orders) -> Curve:
     n = orders.rows - n_out
     _say(Report("training", 0.0))
     wanted = min(n, max(1, kind.training_rows(orders.rows)))
-    building = kind.start(x[order[np.sort(rng.choice(n, wanted, replace=False))]], orders.rows, metric, orders.seed)
-    for start in range(0, n, ADD_ROWS):
-        building.add(x[order[start : min(n, start + ADD_ROWS)]])
-        _say(Report("adding", min(1.0, (start + ADD_ROWS) / n)))
+    sample = x[order[np.sort(rng.choice(n, wanted, replace=False))]]
+    try:
+        building = _filled(kind.start(sample, orders.rows, metric, orders.seed), x, order[:n])
+    except (DeviceFull, DeviceLost) as error:
+        if not isinstance(kind, FaissKind):
+            raise
+        log.warning("%s; the processor begins anew", error)
+        building = _filled(kind.start_on_processor(sample, orders.rows, metric, orders.seed), x, order[:n])
     points = []
     for queries, source in _queries(orders, x, ~inside):
         index = building.index(x, order[:n])
@@ -87,6 +96,15 @@ def build(orders: Orders) -> Curve:
     _say(Report("writing", 0.0))
     building.save(Path(orders.into) / STEM, order)
     return Curve(tuple(points))
+
+
+def _filled(building: Building, x: Vectors, order: npt.NDArray[np.int32]) -> Building:
+    """The building with rows of x added in that order, block by block."""
+    n = len(order)
+    for start in range(0, n, ADD_ROWS):
+        building.add(x[order[start : start + ADD_ROWS]])
+        _say(Report("adding", min(1.0, (start + ADD_ROWS) / n)))
+    return building
 
 
 def measure(orders: Orders, place: Path) -> Curve:

@@ -63,8 +63,14 @@ class FaissKind(ABC):
     def start(self, sample: Vectors, n: int, metric: Metric, seed: int) -> Building:
         """See Kind."""
         from nearfield.index import _faiss
+        from nearfield.index.gpu import build as gpu_build
 
         _faiss.use_threads(len(sample))
+        on_card = gpu_build.begin(self, sample, n, metric, seed)
+        return on_card or self.start_on_processor(sample, n, metric, seed)
+
+    def start_on_processor(self, sample: Vectors, n: int, metric: Metric, seed: int) -> Building:
+        """As `start`, but never on a card."""
         return FaissBuilding(self, self.train(np.ascontiguousarray(sample), n, metric, seed), metric)
 
     def open(self, place: Path, metric: Metric, vectors: Vectors) -> Index:

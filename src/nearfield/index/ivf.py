@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from nearfield.core.metric import Metric, Vectors
-from nearfield.index import coarse
+from nearfield.index import centroids, coarse
 from nearfield.index import storage as storages
 from nearfield.index.base import Effort, check_whole
 from nearfield.index.faiss_kind import FaissKind, Trained
@@ -77,7 +77,7 @@ class Ivf(FaissKind):
             index = faiss.IndexIVFScalarQuantizer(nearest, dim, lists, quantizer, kind, False)
         index.own_fields = True
         nearest.this.disown()
-        coarse.prepare(index, metric, seed).train(sample if codec is None else codec.encode(sample))
+        centroids.train(coarse.prepare(index, metric, seed), sample if codec is None else codec.encode(sample))
         return Trained(index, codec)
 
     def efforts(self, n: int) -> Sequence[Effort]:

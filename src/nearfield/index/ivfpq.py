@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from nearfield.core.errors import InvalidInput
 from nearfield.core.metric import Metric, Vectors
-from nearfield.index import coarse
+from nearfield.index import centroids, coarse
 from nearfield.index.base import Effort, check_whole
 from nearfield.index.faiss_kind import FaissKind, Trained
 from nearfield.index.fastscan import filled, interval
@@ -154,7 +154,7 @@ class IvfPq(FaissKind):
         index.pq.cp.min_points_per_centroid = 1
         coarse.prepare(index, metric, seed)
         whole = _behind(self.transform, index, dim, inner, parts, self.bits, seed)
-        whole.train(sample)
+        centroids.train(whole, sample)
         return Trained(whole)
 
     def efforts(self, n: int) -> Sequence[Effort]:

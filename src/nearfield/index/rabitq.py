@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from nearfield.core.errors import InvalidInput
 from nearfield.core.metric import Metric, Vectors
-from nearfield.index import coarse
+from nearfield.index import centroids, coarse
 from nearfield.index.base import Effort, check_whole
 from nearfield.index.faiss_kind import FaissKind, Trained
 from nearfield.index.fastscan import filled, interval
@@ -101,7 +101,7 @@ class Rabitq(FaissKind):
         whole.own_fields = True
         index.this.disown()
         matrix.this.disown()
-        whole.train(sample)
+        centroids.train(whole, sample)
         return Trained(whole)
 
     def efforts(self, n: int) -> Sequence[Effort]:

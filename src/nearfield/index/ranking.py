@@ -65,6 +65,10 @@ class Ranking(ABC):
         """See Index.candidates."""
         return self._ranked(np.ascontiguousarray(queries, np.float32), min(width, self._n), effort)[1]
 
+    def scored(self, queries: Vectors, positions: Positions) -> Scores:
+        """Scores (m, width) of positions by the raw vectors: final up to rounding."""
+        return self._refine(np.ascontiguousarray(queries, np.float32), positions)
+
     def _positions(self, labels: Positions) -> Positions:
         """The positions of the library's ids; -1 stays."""
         if self._order is None:

@@ -5,7 +5,7 @@ The wrapper knows that FAISS's ids may not be positions (`order` maps one to the
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,19 @@ from nearfield.index.codec import Codec
 from nearfield.index.faiss_kind import FaissKind
 from nearfield.index.probe import Probe, on_scale, probe
 from nearfield.index.ranking import Ranking
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a FaissIndex was made of, in that order."""
+
+    index: Any
+    kind: Any
+    metric: Metric
+    vectors: Vectors
+    order: npt.NDArray[Any] | None
+    codec: Codec | None
+    nbytes: int
 
 
 class FaissIndex(Ranking):
@@ -52,6 +65,11 @@ class FaissIndex(Ranking):
         by_distance = metric is Metric.L2
         self._alone = Alone(index, self._vectors, self._order, codec, self._by_distance, refine, by_distance)
         self._widths: dict[tuple[int, Effort], tuple[int, Any]] = {}
+
+    @property
+    def parts(self) -> Parts:
+        """What it was made of."""
+        return Parts(self._index, self._kind, self._metric, self._vectors, self._order, self._codec, self._nbytes)
 
     def search(self, queries: Vectors, k: int, effort: Effort, allow: Allow | None = None) -> Found:
         """See Index.search."""

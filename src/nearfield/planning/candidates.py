@@ -136,7 +136,7 @@ def spelled(kind: Kind | None) -> str:
     """A kind as one writes it in Python, defaults left out; always with what tells it from its neighbours in a table."""
     if kind is None:
         return "exact scan"
-    told = {"hnsw": ("links", "storage"), "ivf": ("storage",), "ivfpq": ("bits",), "rabitq": ("bits",)}
+    told = {"hnsw": ("links", "storage"), "ivf": ("storage",), "ivfpq": ("bits",), "rabitq": ("bits",), "cagra": ("storage",)}
     usual = type(kind)()
     shown = [
         f"{f.name}={getattr(kind, f.name)!r}".replace("'", '"')

@@ -16,6 +16,7 @@ from nearfield.index.base import Effort, Kind
 from nearfield.index.calibrate import ENOUGH
 from nearfield.planning import choose, predict
 from nearfield.planning.candidates import Candidate, Expected, candidates, effort_for, factory, preference, spelled
+from nearfield.planning.gpu import GpuPlan, on_a_card
 from nearfield.planning.machine import Machine, this_machine
 from nearfield.planning.predict import FACTOR, Budget
 
@@ -69,23 +70,6 @@ class Recipe:
 
 
 @dataclass(frozen=True, slots=True)
-class GpuScan:
-    """Whether an exact scan in float16 would fit into a GPU's memory. Bytes only: nearfield has no GPU code yet.
-
-    Attributes:
-        n: the vectors that were asked about, or the most that fit.
-        nbytes: 2 x dim for each vector and 4 for its norm; work space is not counted.
-        fits: whether that is within the memory given.
-        reason: in a sentence.
-    """
-
-    n: int
-    nbytes: int
-    fits: bool
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
 class Plan:
     """What `nf.plan` answers: `table()` for people, `best` and `recipes` for programs.
 
@@ -97,10 +81,11 @@ class Plan:
         disk: bytes for index files and raw vectors, or None.
         recall: to hold at ten hits.
         latency: seconds that one query may take, or None.
-        recipes: all of them; those that do what was asked first, quickest first.
+        recipes: all of them for the processor; those that do what was asked first, quickest first. None where only a card's
+            memory was given to fill.
         best: the proposal; None if nothing does what was asked.
         reason: why that one.
-        gpu: whether an exact scan fits into the GPU's memory; None if that was not asked.
+        gpu: what a graphics card of so much memory holds; None if that was not asked.
         machine: the rates behind the seconds.
     """
 
@@ -114,7 +99,7 @@ class Plan:
     recipes: tuple[Recipe, ...]
     best: Recipe | None
     reason: str
-    gpu: GpuScan | None
+    gpu: GpuPlan | None
     machine: Machine
 
     def table(self) -> str:
@@ -136,7 +121,7 @@ class Plan:
             "recipes": [recipe.to_dict() for recipe in self.recipes],
             "best": None if self.best is None else self.best.to_dict(),
             "reason": self.reason,
-            "gpu": None if self.gpu is None else asdict(self.gpu),
+            "gpu": None if self.gpu is None else self.gpu.to_dict(),
             "machine": self.machine.to_dict(),
         }
 
@@ -156,11 +141,12 @@ def plan(
     """Which index for n vectors, or how many vectors fit: by arithmetic, nothing is built.
 
     Args:
-        n: how many vectors; None: the most that fit into `memory` and `disk`, for each recipe.
+        n: how many vectors; None: the most that fit into `memory` and `disk`, and on a card of `gpu_memory`, for each recipe.
         dim: numbers in each.
         memory: of the machine, such as "64GB"; an index may take half of it, building all of it. None: not limited.
         disk: for index files and raw vectors. None: not limited.
-        gpu_memory: of a GPU; adds whether an exact float16 scan would fit, by bytes alone.
+        gpu_memory: of a graphics card, such as "24GB": adds what each recipe for cards takes there, and whether it fits. Give
+            what is free: the driver keeps some hundred MB for itself.
         recall: to hold at ten hits, in (0, 1].
         latency: that one query may take, such as "10ms": rules out recipes whose predicted time is above.
         metric: "cosine", "ip" or "l2".
@@ -175,13 +161,19 @@ def plan(
     limit = None if latency is None else parse_time(latency, "latency")
     if limit is not None and limit <= 0:
         raise InvalidInput("not a latency", field="latency", expected="more than 0", received=latency)
-    gpu = None if gpu_memory is None else _gpu(n, dim, parse_size(gpu_memory, "gpu_memory"))
-    if n is None and budget == Budget():
-        raise InvalidInput("nothing to fill", field="n", expected="how many vectors, or memory= or disk=", received=n)
+    gpu = None if gpu_memory is None else on_a_card(n, dim, asked, parse_size(gpu_memory, "gpu_memory"), recall)
+    unlimited = n is None and budget == Budget()
+    if unlimited and gpu is None:
+        raise InvalidInput(
+            "nothing to fill", field="n", expected="how many vectors, or memory=, disk= or gpu_memory=", received=n
+        )
     machine = this_machine(refresh)
-    found = [_recipe(c, n, dim, asked, recall, limit, budget, machine) for c in candidates(dim)]
-    recipes = sorted(found, key=lambda r: (not r.feasible, r.latency))
-    best, reason = _best(recipes, n, dim, asked, recall, budget)
+    recipes: list[Recipe] = []
+    best, reason = None, "only a card's memory was given to fill, so no recipe for the processor is sized"
+    if not unlimited:
+        found = [_recipe(c, n, dim, asked, recall, limit, budget, machine) for c in candidates(dim)]
+        recipes = sorted(found, key=lambda r: (not r.feasible, r.latency))
+        best, reason = _best(recipes, n, dim, asked, recall, budget)
     return Plan(
         n,
         dim,
@@ -305,18 +297,3 @@ def _raw(best: Recipe, budget: Budget) -> str:
         return f"{text}: memory holds them beside the index"
     reads = predict.K * best.effort.oversampling * best.segments
     return f"{text}: memory does not hold about {cold:.0%} of them, and that share of some {reads} candidates is read from disk"
-
-
-def _gpu(n: int | None, dim: int, memory: int) -> GpuScan:
-    """An exact scan in half precision, by bytes."""
-    each = 2 * dim + 4
-    rows = memory // each if n is None else n
-    need, note = rows * each, "(arithmetic only: nearfield has no GPU code yet)"
-    if n is None:
-        return GpuScan(
-            rows, need, rows > 0, f"an exact float16 scan of {rows:,} vectors fits into {format_size(memory)} {note}"
-        )
-    if need <= memory:
-        return GpuScan(rows, need, True, f"an exact float16 scan takes {format_size(need)} of {format_size(memory)} {note}")
-    over = f"{format_size(need - memory)} more than {format_size(memory)}"
-    return GpuScan(rows, need, False, f"an exact float16 scan takes {format_size(need)}, {over} {note}")

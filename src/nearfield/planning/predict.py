@@ -113,10 +113,10 @@ def fits(kind: Kind | None, n: int, dim: int, metric: Metric, budget: Budget) ->
 
 def largest(kind: Kind | None, dim: int, metric: Metric, budget: Budget) -> int:
     """The largest number of vectors that fits: bytes only ever grow with it. The budget must limit something."""
-    return _last(lambda n: fits(kind, n, dim, metric, budget))
+    return last(lambda n: fits(kind, n, dim, metric, budget))
 
 
-def _last(good: Callable[[int], bool]) -> int:
+def last(good: Callable[[int], bool]) -> int:
     """The largest n of which `good` holds, where it holds up to some n and not beyond; 0 if it never does."""
     low, high = 0, 1
     while good(high):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from nearfield.core.config import format_size
+from nearfield.planning.gpu import GpuPlan, GpuRecipe
 from nearfield.planning.plan import Plan, Recipe
 from nearfield.planning.predict import FACTOR, MEMORY_SHARE, SEGMENT_ROWS, K
 
@@ -22,7 +23,11 @@ COLUMNS = (
 )
 UNITS = (("d", 86400.0), ("h", 3600.0), ("min", 60.0), ("s", 1.0), ("ms", 1e-3))
 LEGEND = "Marks: * proposed; + does what was asked; - does not, see below."
+NOT_MEASURED = "None of it is measured: what is built is, before it is used."
 RIGHT = ("vectors", "memory", "index files", "to build", "build time", "one query")
+
+GPU_COLUMNS = ("", "on a card", "FAISS calls it", "vectors", "bytes there", "each", "raw vectors", "needs", "recall@10")
+GPU_RIGHT = ("vectors", "bytes there", "each")
 
 
 def rows(plan: Plan) -> list[tuple[str, ...]]:
@@ -64,11 +69,47 @@ def _unit(seconds: float) -> tuple[str, str]:
     return f"{value:.0f}" if value >= 10 else f"{value:.1f}" if value >= 1 else f"{value:.2f}", name
 
 
+def gpu_rows(plan: GpuPlan) -> list[tuple[str, ...]]:
+    """The cells of each recipe for a card, in the plan's order, with the same marks."""
+    return [
+        (
+            "*" if recipe is plan.best else "+" if recipe.feasible else "-",
+            recipe.name,
+            recipe.factory,
+            f"{recipe.n:,}",
+            _interval(*recipe.nbytes) if recipe.nbytes[1] else "-",
+            f"{recipe.nbytes[1] / recipe.n:,.0f} B" if recipe.n and recipe.nbytes[1] else "-",
+            recipe.raw,
+            "FAISS with cuVS" if recipe.cuvs else "PyTorch" if recipe.kind is None else "FAISS",
+            "1" if recipe.recall.low == 1 else f"{recipe.recall.low:.2f} to {recipe.recall.high:g}",
+        )
+        for recipe in plan.recipes
+    ]
+
+
+def gpu_notes(plan: GpuPlan) -> list[str]:
+    """The proposal for a card, why others will not do, and what the bytes are."""
+    out = [f"For a card: {plan.best.name}. {_sentence(plan.reason)}" if plan.best else f"For a card: {plan.reason}."]
+    out += [f"- {recipe.name} on a card: {'; '.join(recipe.problems)}" for recipe in plan.recipes if not recipe.feasible]
+    out.append(
+        "Bytes on a card: of the layouts themselves; to work in, searches need up to "
+        f"{format_size(max(recipe.work for recipe in plan.recipes))} once, and the driver keeps some hundred MB. "
+        "The least time of an exact query is the bytes it reads over the card's bandwidth."
+    )
+    return out
+
+
 def question(plan: Plan) -> str:
     """What was asked, in a line."""
     what = f"{plan.n:,} vectors" if plan.n is not None else "How many vectors fit"
     limits = [
-        f"{name} {format_size(size)}" for name, size in (("memory", plan.memory), ("disk", plan.disk)) if size is not None
+        f"{name} {format_size(size)}"
+        for name, size in (
+            ("memory", plan.memory),
+            ("disk", plan.disk),
+            ("a card of", None if plan.gpu is None else plan.gpu.memory),
+        )
+        if size is not None
     ]
     limits.append(f"recall {plan.recall:g}")
     if plan.latency is not None:
@@ -78,18 +119,15 @@ def question(plan: Plan) -> str:
 
 def notes(plan: Plan) -> list[str]:
     """The proposal, why others will not do, and where numbers come from."""
+    if not plan.recipes and plan.gpu is not None:
+        return [*gpu_notes(plan.gpu), _beside(plan), *_recalls(plan.gpu.recipes), NOT_MEASURED]
     out = [f"Proposed: {plan.best.name}. {_sentence(plan.reason)}" if plan.best else f"Nothing proposed: {plan.reason}."]
     if plan.best and (effort := plan.best.effort.to_dict()):
         setting = ", ".join(f"{key}={value}" for key, value in effort.items())
         out.append(f"Its query is timed at {setting}: what recall {plan.recall:g} usually takes, a rule of thumb.")
     out += [f"- {recipe.name}: {'; '.join(recipe.problems)}" for recipe in plan.recipes if not recipe.feasible]
-    if plan.gpu is not None:
-        out.append(f"GPU: {plan.gpu.reason}.")
-    if plan.n is not None:
-        raw = format_size(4 * plan.n * plan.dim)
-        out.append(f"Raw vectors take {raw} of disk beside every index; documents, and room to merge, come on top.")
-    else:
-        out.append(f"Raw vectors take {4 * plan.dim:,} bytes each of disk beside every index; documents come on top.")
+    out += gpu_notes(plan.gpu) if plan.gpu is not None else []
+    out.append(_beside(plan))
     out.append(
         f"Bytes: computed from the files' formats; memory of fast-scan codes lies in an interval that the lists' sizes decide. "
         f"An index may take {MEMORY_SHARE:.0%} of memory. Every {SEGMENT_ROWS:,} vectors have an index of their own."
@@ -98,14 +136,26 @@ def notes(plan: Plan) -> list[str]:
         f"Times: predicted for {K} hits on this machine ({plan.machine.name}), expect a factor of {FACTOR:g} "
         "either way; a query alone, its index in memory."
     )
+    on_card = () if plan.gpu is None else plan.gpu.recipes
+    return [*out, *_recalls([*plan.recipes, *on_card]), NOT_MEASURED]
+
+
+def _beside(plan: Plan) -> str:
+    """What the raw vectors take."""
+    if plan.n is None:
+        return f"Raw vectors take {4 * plan.dim:,} bytes each of disk beside every index; documents come on top."
+    raw = format_size(4 * plan.n * plan.dim)
+    return f"Raw vectors take {raw} of disk beside every index; documents, and room to merge, come on top."
+
+
+def _recalls(recipes: Sequence[Recipe | GpuRecipe]) -> list[str]:
+    """Where the ranges of recall come from."""
     sources: dict[str, list[str]] = {}
-    for recipe in plan.recipes:
-        family = recipe.name.split("(")[0]
+    for recipe in recipes:
+        family = recipe.name.split("(")[0].split(",")[0]
         if family not in sources.setdefault(recipe.recall.source, []):
             sources[recipe.recall.source].append(family)
-    out += [f"Recall of {', '.join(names)}: {source}." for source, names in sources.items()]
-    out.append("None of it is measured: what is built is, before it is used.")
-    return out
+    return [f"Recall of {', '.join(names)}: {source}." for source, names in sources.items()]
 
 
 def _sentence(text: str) -> str:
@@ -116,8 +166,12 @@ def text(plan: Plan) -> str:
     """The plan as plain text. Where the number of vectors was given, no column repeats it."""
     keep = [i for i, name in enumerate(COLUMNS) if plan.n is None or name != "vectors"]
     cells = [[row[i] for i in keep] for row in rows(plan)]
-    lines = aligned([COLUMNS[i] for i in keep], cells, RIGHT)
-    return "\n".join([question(plan), "", *lines, LEGEND, "", *notes(plan)])
+    lines = [*aligned([COLUMNS[i] for i in keep], cells, RIGHT), LEGEND, ""] if cells else []
+    if plan.gpu is not None:
+        keep = [i for i, name in enumerate(GPU_COLUMNS) if plan.n is None or name != "vectors"]
+        cells = [[row[i] for i in keep] for row in gpu_rows(plan.gpu)]
+        lines += [*aligned([GPU_COLUMNS[i] for i in keep], cells, GPU_RIGHT), LEGEND, ""]
+    return "\n".join([question(plan), "", *lines, *notes(plan)])
 
 
 def aligned(columns: Sequence[str], cells: Sequence[Sequence[str]], right: Sequence[str]) -> list[str]:
