@@ -32,14 +32,15 @@ def stats(target: options.Anywhere, json: options.Json = False) -> None:
                 "with an index": f"{each.indexed:,}; the others ({each.unindexed_share:.0%}) are compared one by one",
                 "bytes": format_size(each.nbytes),
                 "recall held": each.recall,
+                "kept": f"pinned to {each.pin}" if each.pin else "as it is asked",
                 "recorded queries": f"{each.recorded:,} of at most {each.recording:,}" if each.recording else "off",
             }
         )
         if each.segments:
             show.table(
-                ("segment", "rows", "live", "bytes", "index", "recall@10", "why"),
+                ("segment", "rows", "live", "bytes", "tier", "index", "recall@10", "why"),
                 [
-                    (s.number, f"{s.rows:,}", f"{s.live:,}", format_size(s.nbytes), *describe_index(s.index))
+                    (s.number, f"{s.rows:,}", f"{s.live:,}", format_size(s.nbytes), s.tier, *describe_index(s.index))
                     for s in each.segments
                 ],
                 right=("segment", "rows", "live", "bytes"),
@@ -175,17 +176,26 @@ def doctor(
     directory: Annotated[
         str | None, typer.Argument(metavar="[DIR]", help="A database's directory.", show_default=False)
     ] = None,
+    quick: Annotated[
+        bool,
+        typer.Option("--quick", help="Leave out what is tried in processes of its own: imports, cards, recall, the model."),
+    ] = False,
     json: options.Json = False,
 ) -> None:
     """Check this machine, the installation and a database directory; exit code 1 if something must be mended."""
     from nearfield import doctor as checks
 
-    found = checks.examine(None if directory is None else Path(directory))
+    found = []
+    marks = {"ok": "ok     ", "warn": "warning", "error": "ERROR  "}
+    for finding in checks.examine(None if directory is None else Path(directory), quick=quick):
+        found.append(finding)
+        if not json:
+            fix = f"\n{'':<9}fix: {finding.fix}" if finding.fix else ""
+            show.line(f"{marks[finding.level]}  {finding.check:<13}  {finding.what}{fix}")
+    errors, warnings = (sum(finding.level == level for finding in found) for level in ("error", "warn"))
     if json:
-        show.as_json([{"level": f.level, "what": f.what, "fix": f.fix} for f in found])
+        show.as_json([finding.to_dict() for finding in found])
     else:
-        marks = {"ok": "ok     ", "warn": "warning", "error": "ERROR  "}
-        for finding in found:
-            show.line(f"{marks[finding.level]}  {finding.what}" + (f"\n         fix: {finding.fix}" if finding.fix else ""))
-    if any(finding.level == "error" for finding in found):
+        show.line(f"findings: {len(found)}, errors: {errors}, warnings: {warnings}")
+    if errors:
         raise typer.Exit(options.NO)
