@@ -89,6 +89,11 @@ class RemoteDatabase:
         """Another name for a collection; moved if it exists."""
         self.ask("POST", f"/v1/collections/{_quoted(inputs.name(name))}/aliases", {"alias": alias})
 
+    def tiers(self) -> dict[str, Any]:
+        """Where segments are kept, as `Tiers.to_dict` of the library says it: budgets, moves, alarms."""
+        found: dict[str, Any] = self.ask("GET", "/v1/tiers")
+        return found
+
     def ask(self, method: str, path: str, body: Any = None) -> Any:
         """An answer's JSON; raises what the server said was wrong."""
         content = None if body is None else _encoded(body)
@@ -219,8 +224,12 @@ class RemoteCollection:
             self._hits(r) for r in self._database.ask("POST", f"{self.path}/search_many", told | _wanted(wanted))["results"]
         ]
 
+    def pin(self, tier: str | None) -> None:
+        """Keeps all segments of the collection in one tier; see Collection.pin. Returns when they have been moved."""
+        self._database.ask("POST", f"{self.path}/pin", {"tier": tier})
+
     def stats(self) -> dict[str, Any]:
-        """What the collection holds, in numbers."""
+        """What the collection holds, in numbers, as `Stats.to_dict` of the library says it."""
         found: dict[str, Any] = self._database.ask("GET", f"{self.path}/stats")
         return found
 

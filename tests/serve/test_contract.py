@@ -1,5 +1,6 @@
 """One contract, two collections: in this process, and behind the API. What one answers or refuses the other does too."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -89,6 +90,30 @@ def test_upserts_are_idempotent_and_if_exists_is_kept(mine: Any) -> None:
     with pytest.raises(nf.AlreadyExists):
         mine.upsert(one, X[:1], if_exists="error")
     assert len(mine) == 50
+
+
+def plain(found: Any) -> Any:
+    """A report of the library as JSON values, which is what a server's is."""
+    return found if isinstance(found, dict) else json.loads(json.dumps(found.to_dict()))
+
+
+def test_pins_and_reports_are_the_same(database: Any, mine: Any, service: Service) -> None:
+    from nearfield.maintain import tasks
+
+    tasks.seal(service.database["mine"]._engine)
+    assert mine.pin("cold") is None
+    stats = plain(mine.stats())
+    assert stats == plain(service.database["mine"].stats())
+    assert (stats["pin"], [s["tier"] for s in stats["segments"]]) == ("cold", ["cold"])
+    assert mine.search(vector=X[0], k=1).plan.tiers == ("cold",)
+    tiers = plain(database.tiers())
+    assert tiers == plain(service.database.tiers())
+    assert tiers["segments"] == {"mine": {"hot": 0, "warm": 0, "cold": 1}}
+    mine.pin(None)
+    assert plain(mine.stats())["segments"][0]["tier"] == "warm"
+    for wrong in ("hot", "lukewarm", 3):
+        with pytest.raises(nf.InvalidInput):
+            mine.pin(wrong)
 
 
 def test_both_refuse_the_same(database: Any, mine: Any) -> None:

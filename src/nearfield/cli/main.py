@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from nearfield.cli import adding, data, demo, explaining, indexes, loading, ops, planning, serving, tuning
+from nearfield.cli import adding, data, demo, explaining, indexes, loading, ops, pinning, planning, serving, tuning
 from nearfield.cli.options import DONE, MISUSE, guarded
 from nearfield.core.config import check_keys
 from nearfield.core.errors import InvalidInput
@@ -41,6 +41,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "calibrate": indexes.calibrate,
     "record": indexes.record,
     "stats": ops.stats,
+    "pin": pinning.pin,
     "optimize": ops.optimize,
     "verify": ops.verify,
     "repair": ops.repair,

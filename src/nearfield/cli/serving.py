@@ -37,6 +37,22 @@ def serve(
     workers: Annotated[
         int, typer.Option(help="Processes; beyond one, the first writes and the others read and pass writes on.", min=1, max=64)
     ] = 1,
+    gpu_memory: Annotated[
+        str,
+        typer.Option(
+            help='Of each card for vectors, such as 20GB; "auto": most of what is free, if a card is there; "none": no card.'
+        ),
+    ] = "auto",
+    memory: Annotated[
+        str | None,
+        typer.Option(
+            help="For segments in memory, such as 16GB; the rest is opened on use; not limited by default.", show_default=False
+        ),
+    ] = None,
+    device: Annotated[str, typer.Option(help='Which cards: "auto", all; or names, such as cuda:0 or cuda:0,cuda:1.')] = "auto",
+    spread: Annotated[
+        str, typer.Option(help="Over several cards: shard deals rows out, replicate puts all on each.")
+    ] = "shard",
     limit: Annotated[
         list[str] | None, typer.Option(help="A limit, such as k=100 or body=1MB; see GET /v1/limits.", show_default=False)
     ] = None,
@@ -72,5 +88,9 @@ def serve(
         workers=workers,
         log_level=log_level,
         traces=traces,
+        gpu_memory=gpu_memory,
+        memory=memory,
+        device=device,
+        spread=spread,
     )
     raise typer.Exit(server.run(options))

@@ -175,6 +175,7 @@ def plan_of(hits: Hits) -> PlanOut:
         SegmentOut(
             segment=s.segment, rows=s.rows, allowed=s.allowed, method=s.method, kind=s.kind,
             effort=None if s.effort is None else dict(s.effort), recall=s.recall, bound=s.bound, source=s.source,
+            tier=s.tier, device=s.device,
         )
         for s in hits.plan.segments
     ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""What is true now, for the gauges: collections, queues, recall, the process, the card. Read when metrics are asked for.
+"""What is true now, for the gauges: collections, queues, recall, the process, cards and tiers. Read when metrics are asked for.
 
 Statistics of a collection cost a look at every segment, so they are kept for some seconds.
 """
@@ -57,6 +57,24 @@ class Gauges:
             yield "gpu_memory_bytes", (card,), used
         for name in service.database.list():
             yield from self._of(name)
+        yield from self._tiers()
+
+    def _tiers(self) -> Iterator[tuple[str, tuple[str, ...], float]]:
+        """Where segments of open collections are kept, by what the process that moves them says."""
+        told = self._service.database.tiers()
+        for metric, by_collection in (("tier_segments", told.segments), ("tier_bytes", told.nbytes)):
+            for collection, by_tier in by_collection.items():
+                for tier, value in by_tier.items():
+                    yield metric, (collection, tier), value
+        for use in told.devices:
+            yield "tier_budget_bytes", (use.device,), use.budget
+            yield "tier_reserved_bytes", (use.device,), use.reserved
+            yield "device_lost", (use.device,), float(use.lost is not None)
+        if told.memory is not None:
+            yield "tier_budget_bytes", ("memory",), told.memory
+        yield "tier_reserved_bytes", ("memory",), told.memory_used
+        for tier in ("hot", "warm", "cold"):
+            yield "tier_moves", (tier,), told.moves.get(tier, 0)
 
     def _processes(self) -> tuple[float, float]:
         """Bytes in RAM and seconds of CPU of this process, or of all workers and builds that its supervisor began."""

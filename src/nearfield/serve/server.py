@@ -26,6 +26,7 @@ import nearfield as nf
 from nearfield.core.errors import InvalidInput, NearfieldError
 from nearfield.serve import logs
 from nearfield.serve.app import make
+from nearfield.serve.budgets import Budgets, decide
 from nearfield.serve.connections import Impatient, allowed
 from nearfield.serve.forward import Forward
 from nearfield.serve.keys import Keys, Right
@@ -56,6 +57,7 @@ class Options:
         workers: processes; beyond one, worker 0 writes and the others read.
         log_level: of the log on standard error.
         traces: address of an OpenTelemetry collector (OTLP over HTTP), or None.
+        gpu_memory, memory, device, spread: which segments may be kept on cards and in memory; see budgets.decide.
     """
 
     directory: Path
@@ -75,10 +77,18 @@ class Options:
     workers: int = 1
     log_level: str = "info"
     traces: str | None = None
+    gpu_memory: str = "auto"
+    memory: str | None = None
+    device: str = "auto"
+    spread: str = "shard"
+
+    def budgets(self) -> Budgets:
+        """What the database is opened with; raises InvalidInput."""
+        return decide(self.gpu_memory, self.memory, self.device, self.spread, self.workers)
 
 
 def check(options: Options, keys: Keys) -> None:
-    """Raises InvalidInput for an address open to others without a key, or half of TLS."""
+    """Raises InvalidInput for an address open to others without a key, half of TLS, or budgets that cannot be kept."""
     if not keys and not _loopback(options.host):
         raise InvalidInput(
             "others could read and write all of it: without a key only this machine may be served",
@@ -88,6 +98,7 @@ def check(options: Options, keys: Keys) -> None:
         )
     if (options.tls_cert is None) != (options.tls_key is None):
         raise InvalidInput("TLS needs a certificate and its key", field="tls-cert", expected="both --tls-cert and --tls-key")
+    options.budgets()
 
 
 def _loopback(host: str) -> bool:
@@ -149,7 +160,13 @@ def _work(options: Options, keys: Keys, listening: socket.socket, place: Place |
     reader = place is not None and place.number > 0
     share_threads(1 if place is None else options.workers)
     alone = max(1, cores() // 2)
-    with nf.open(options.directory, read_only=options.read_only or reader, build_threads=alone) as database:
+    budgets = options.budgets()
+    with nf.open(
+        options.directory, read_only=options.read_only or reader, build_threads=alone, gpu_memory=budgets.gpu_memory,
+        memory=budgets.memory, device=budgets.device, spread=budgets.spread,
+    ) as database:  # fmt: skip
+        if not reader:
+            _tell(database, budgets)
         service = Service(
             database, options.limits, options.preload, options.models, options.backups, 0.0 if reader else options.recall_share
         )
@@ -161,6 +178,17 @@ def _work(options: Options, keys: Keys, listening: socket.socket, place: Place |
             _serve(service, options, keys, listening, place)
         finally:
             service.close()
+
+
+def _tell(database: nf.Database, budgets: Budgets) -> None:
+    """What became of the budgets, into the log."""
+    found = database.tiers()
+    for alarm in found.alarms:
+        log.warning("%s", alarm)
+    if budgets.reason:
+        log.warning("%s", budgets.reason)
+    elif found.devices or found.memory is not None:
+        log.info("budgets: %s", found.text())
 
 
 def _serve(service: Service, options: Options, keys: Keys, listening: socket.socket, place: Place | None) -> None:

@@ -72,7 +72,7 @@ class Service:
         limits: of requests.
         preload: models loaded and warmed before it is ready: collections' names, or None for all of them.
         models: names of embedders that requests may name, besides those of the collections.
-        backups: the directory that backups go into; None: there are none.
+        backups: the directory that backups go into, made if it is missing; None: there are none.
         recall_share: of one core that measuring recall may take, 0 to 1; 0: it is not measured.
     """
 
@@ -97,6 +97,8 @@ class Service:
         self._asides = 0
         self.monitor = Monitor(recall_share, lambda: self.search_lane.waiting > 0, self._ask_for_rebuild)
         self._models, self._backups = tuple(models), backups
+        if backups is not None and not database.read_only:
+            _make(backups)
         self._loaded: dict[str, Model] = {}
         self._loading = threading.Lock()
         self.warming = Warming(database, preload)
@@ -351,3 +353,16 @@ def _embed(texts: Sequence[Text]) -> list[Vectors | BaseException]:
         for i, found in zip(members, vectors, strict=True):
             out[i] = found
     return out
+
+
+def _make(backups: Path) -> None:
+    """Makes the directory of backups; raises InvalidInput where it may not."""
+    try:
+        backups.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InvalidInput(
+            f"the directory of backups cannot be made: {error.strerror}",
+            field="backup-dir",
+            expected="a directory, or a place to make one",
+            received=str(backups),
+        ) from None

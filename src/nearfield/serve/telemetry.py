@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import prometheus_client as prometheus
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector
 
 SECONDS = (
@@ -27,13 +27,17 @@ documents), writing to disk, and writing the answer."""
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One metric: its name without the prefix `nearfield_`, what it is, its labels."""
+    """One metric: its name without the prefix `nearfield_`, what it is, its labels.
+
+    `read`: a counter that someone else keeps: its value is read when metrics are asked for, as a gauge's is.
+    """
 
     name: str
     kind: Literal["counter", "histogram", "gauge"]
     about: str
     labels: tuple[str, ...] = ()
     buckets: tuple[float, ...] = SECONDS
+    read: bool = False
 
 
 METRICS: tuple[Metric, ...] = (
@@ -68,6 +72,12 @@ METRICS: tuple[Metric, ...] = (
     Metric("process_cpu_seconds", "gauge", "CPU time so far of all processes of the server that live."),
     Metric("gpu_utilisation_ratio", "gauge", "Share of time in which a kernel ran, 0 to 1.", ("gpu",)),
     Metric("gpu_memory_bytes", "gauge", "Memory in use on the card.", ("gpu",)),
+    Metric("tier_segments", "gauge", "Segments, by where they are kept: hot, warm or cold.", ("collection", "tier")),
+    Metric("tier_bytes", "gauge", "Their bytes: on devices, in memory, and in files opened on use.", ("collection", "tier")),
+    Metric("tier_budget_bytes", "gauge", "What may be used of a device, or of memory where that is limited.", ("device",)),
+    Metric("tier_reserved_bytes", "gauge", "What is used of it, a device's workspace included.", ("device",)),
+    Metric("tier_moves", "counter", "Segments moved, by the tier they went to.", ("to",), read=True),
+    Metric("device_lost", "gauge", "1 when a device failed: searches go on by the processor, else 0.", ("device",)),
 )
 
 Sample = tuple[tuple[str, ...], float]
@@ -80,7 +90,7 @@ def exported(metric: Metric) -> str:
 
 
 class Telemetry:
-    """Counters and histograms, and gauges that are read when asked for.
+    """Counters and histograms, and what is read when it is asked for: gauges, and counters that someone else keeps.
 
     Args:
         gauges: called at each export; yields (metric name, samples).
@@ -93,7 +103,7 @@ class Telemetry:
         self._children: dict[tuple[str, tuple[str, ...]], Any] = {}
         for metric in METRICS:
             name = f"nearfield_{metric.name}"
-            if metric.kind == "counter":
+            if metric.kind == "counter" and not metric.read:
                 self._made[metric.name] = prometheus.Counter(name, metric.about, metric.labels, registry=self._registry)
             elif metric.kind == "histogram":
                 self._made[metric.name] = prometheus.Histogram(
@@ -122,7 +132,7 @@ class Telemetry:
         self._child(name, labels).observe(value)
 
     def read_gauges(self) -> Mapping[str, Iterable[Sample]]:
-        """The gauges now."""
+        """What is read, now."""
         return {} if self._gauges is None else self._gauges()
 
     def export(self) -> bytes:
@@ -198,11 +208,12 @@ class _Exported:
         self._telemetry = telemetry
 
     def collect(self) -> Iterable[Any]:
-        """Each counter and histogram, and each gauge that has samples."""
+        """Each counter and histogram, and each gauge and counter read that has samples."""
         yield from self._telemetry.families()
         for name, samples in self._telemetry.read_gauges().items():
             metric = next(m for m in METRICS if m.name == name)
-            family = GaugeMetricFamily(f"nearfield_{name}", metric.about, labels=metric.labels)
+            made = CounterMetricFamily if metric.kind == "counter" else GaugeMetricFamily
+            family = made(f"nearfield_{name}", metric.about, labels=metric.labels)
             for labels, value in samples:
                 family.add_metric(labels, value)
             yield family

@@ -113,7 +113,7 @@ async def stats(call: Call) -> dict[str, object]:
     """What it holds, in numbers, with its indexes and their measured curves."""
 
     def work() -> dict[str, object]:
-        return asking.plain(call.service.collection(call.path("name")).stats())
+        return asking.plain(call.service.collection(call.path("name")).stats().to_dict())
 
     return await call.service.aside(work)
 

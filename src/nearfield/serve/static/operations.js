@@ -1,6 +1,7 @@
-// The operations view: figures, collections with their indexes and live recall, jobs. Asked anew while it is shown.
+// The operations view: figures, tiers, collections with their indexes and live recall, jobs. Asked anew while it is shown.
 import { ask, make, of, quietly } from "./api.js";
 import { chart } from "./charts.js";
+import { pinControl, placeOf, showTiers, tiersOf } from "./tiers.js";
 import { number, size, t } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
@@ -25,13 +26,14 @@ export function hide() {
 }
 
 async function refresh() {
-  const [ready, summary, { collections }, { jobs }] = await Promise.all([
-    ask("GET", "readyz"), ask("GET", "metrics-summary"), ask("GET", "v1/collections"), ask("GET", "v1/jobs"),
+  const [ready, summary, { collections }, { jobs }, tiers] = await Promise.all([
+    ask("GET", "readyz"), ask("GET", "metrics-summary"), ask("GET", "v1/collections"), ask("GET", "v1/jobs"), ask("GET", "v1/tiers"),
   ]);
   figures(ready, summary, collections);
+  showTiers(tiers);
   const panels = await Promise.all(collections.map(async (c) => {
     const [stats, recall] = await Promise.all([ask("GET", of(c.name, "/stats")), ask("GET", of(c.name, "/recall"))]);
-    return panel(c, stats, recall);
+    return panel(c, stats, recall, tiers);
   }));
   if (!$("collections").contains(document.activeElement)) $("collections").replaceChildren(...panels);
   if (!$("jobs").contains(document.activeElement)) $("jobs").replaceChildren(table(jobs));
@@ -52,7 +54,7 @@ function figures(ready, summary, collections) {
   $("figures").replaceChildren(...rows.map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value))));
 }
 
-function panel(c, stats, recall) {
+function panel(c, stats, recall, tiers) {
   const indexes = stats.segments.filter((s) => s.index);
   const sum = (values) => values.reduce((all, v) => all + v, 0);
   const rows = [
@@ -62,6 +64,7 @@ function panel(c, stats, recall) {
     [t("disk"), size(sum(stats.segments.map((s) => s.nbytes)))],
     [t("index-disk"), size(sum(indexes.map((s) => s.index.nbytes)))],
     [t("index-memory"), size(sum(indexes.map((s) => s.index.resident_bytes)))],
+    [t("tiers"), tiersOf(c, stats, tiers)],
     [t("target"), `${c.recall}` + (recall.margin ? ` · ${t("margin", { n: recall.margin })}` : "")],
     [t("live"), live(recall)],
   ];
@@ -70,14 +73,14 @@ function panel(c, stats, recall) {
     const key = `${c.name}/${s.number}`;
     const curve = s.index && curveOf(s.index, c.recall);
     const details = make("details", { open: opened.has(key), ontoggle: (e) => (e.target.open ? opened.add(key) : opened.delete(key)) },
-      make("summary", {}, `${t("segment")} ${s.number}: ${number(s.live)} ${t("rows")}, ${name}`),
+      make("summary", {}, `${t("segment")} ${s.number}: ${number(s.live)} ${t("rows")}, ${name} · ${placeOf(s)}`),
       s.index && make("p", {}, s.index.reason), curve);
     return details;
   });
   return make("section", { class: "panel" }, make("h3", {}, c.name),
     make("div", { class: "scroll" }, make("table", {}, make("tbody", {}, rows.map(([name, value]) =>
       make("tr", {}, make("th", { scope: "row" }, name), make("td", {}, value)))))),
-    segments, actions(c));
+    segments, pinControl(c, stats, tiers, refresh), actions(c));
 }
 
 function live(recall) {

@@ -1,6 +1,7 @@
 // The search view: a query, conditions, hits, where the time went, and why a hit is where it is.
 import { ask, make, notice, of, quietly } from "./api.js";
 import { Conditions } from "./filters.js";
+import { touched } from "./tiers.js";
 import { number, t } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
@@ -100,6 +101,7 @@ function render() {
   latency(told.took, took);
   $("results").replaceChildren(...told.hits.map((hit, i) => shown(hit, i + 1, wanted, name)));
   $("plan").hidden = false;
+  $("touched").textContent = touched(told.plan);
   $("plan").querySelector("pre").textContent = JSON.stringify(told.plan, null, 1);
 }
 

@@ -17,6 +17,9 @@ const WORDS = {
     dead: "Deleted, not purged", pending: "Not in a segment yet", "not-number": "“{value}” is not a number", margin: "controller adds {n}",
     "bounded": "at least, from sampled rows", running: "running", done: "done", failed: "failed", cancelled: "cancelled", "state-waiting": "waiting",
     best: "Best", why_failed: "It went wrong", unreachable: "The server does not answer.", recallaxis: "recall@{k}", msaxis: "ms", qpsaxis: "searches a second",
+    tiers: "Where segments are kept", memory: "memory", unlimited: "{used}, not limited", "used-of": "{used} of {budget}", lost: "lost: restart to use it again",
+    moving: "Moving {what}", alarm: "Alarm: searches go by the processor", hot: "hot", warm: "warm", cold: "cold", "scanned-by": "scanned by {devices}",
+    kept: "Keep its segments", "as-asked": "as they are asked", "pin-hot": "hot: on a card", "pin-warm": "warm: in memory", "pin-cold": "cold: in files", pin: "Keep",
   },
   zh: {
     skip: "跳到内容", search: "搜索", operations: "运维", api: "接口", key: "API 密钥", use: "使用",
@@ -35,6 +38,9 @@ const WORDS = {
     dead: "已删除、未清除", pending: "尚未入段", "not-number": "“{value}”不是数字", margin: "控制器加 {n}",
     "bounded": "至少,由抽样行估计", running: "进行中", done: "完成", failed: "失败", cancelled: "已取消", "state-waiting": "等待",
     best: "最佳", why_failed: "出错了", unreachable: "服务器没有应答。", recallaxis: "recall@{k}", msaxis: "毫秒", qpsaxis: "每秒搜索次数",
+    tiers: "段的存放位置", memory: "内存", unlimited: "{used},不设上限", "used-of": "{used},上限 {budget}", lost: "已失效:重启后可再用",
+    moving: "正在移动:{what}", alarm: "警报:搜索改由处理器完成", hot: "热", warm: "温", cold: "冷", "scanned-by": "由 {devices} 扫描",
+    kept: "其段存放于", "as-asked": "按使用频率", "pin-hot": "热:显卡上", "pin-warm": "温:内存中", "pin-cold": "冷:文件中", pin: "固定",
   },
 };
 let language = remembered() || ((navigator.language || "en").startsWith("zh") ? "zh" : "en");

@@ -46,6 +46,7 @@ from nearfield.serve.wire.searching import (
     SegmentOut,
     Wanted,
 )
+from nearfield.serve.wire.tiers import DeviceOut, PinOut, PinRequest, TiersOut
 
 __all__ = [
     "AliasRequest",
@@ -58,6 +59,7 @@ __all__ = [
     "CountRequest",
     "CreateRequest",
     "DeleteRequest",
+    "DeviceOut",
     "DocumentIn",
     "DocumentOut",
     "EffortIn",
@@ -81,6 +83,8 @@ __all__ = [
     "LineError",
     "OptimizeRequest",
     "Out",
+    "PinOut",
+    "PinRequest",
     "PlanOut",
     "ReadyOut",
     "RebuildRequest",
@@ -97,6 +101,7 @@ __all__ = [
     "SearchRequest",
     "SegmentOut",
     "TextOnly",
+    "TiersOut",
     "Timeout",
     "TuneRequest",
     "UpdateRequest",

@@ -71,6 +71,8 @@ class SegmentOut(Out):
     recall: float | None = None
     bound: float | None = None
     source: str | None = None
+    tier: str | None = None
+    device: str | None = None
 
 
 class PlanOut(Out):
