@@ -25,6 +25,7 @@ NAMES = (
     "texts",
     "rebuild",
     "restart",
+    "proof",
 )
 
 
