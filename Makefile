@@ -13,7 +13,7 @@ PEERS_STAMP := $(PEERS)/.installed
 INSTALL := -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo browser check test crash lint bench bench-setup clean
+.PHONY: help setup demo notebooks browser check test gpu-test crash lint docker-check bench bench-setup clean
 
 help: ## List what can be done
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -31,14 +31,21 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP) ## Describe a thing, find the word: 12,000 dictionary entries, real model
 	$(BIN)/nearfield demo
 
+notebooks: $(STAMP) ## Jupyter Lab on loopback with the notebooks of examples/: embed, search, tune; pictures; answers with sources
+	$(BIN)/python $(INSTALL) -c constraints.txt -e '.[cpu,models,notebooks]'
+	$(BIN)/jupyter lab --ip=127.0.0.1 --ServerApp.root_dir=examples
+
 browser: ## Install Debian's chromium and its driver for the tests of the page, if one may and they are missing
 	@command -v chromium >/dev/null && command -v chromedriver >/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && apt-get update -qq && apt-get install -y -qq chromium chromium-driver >/dev/null; } || echo "no chromium here: the page is not tested in a browser"
 
 check: lint ## Style, types and the quick tests
-	$(BIN)/python -m pytest -m 'not slow' -n 2
+	$(BIN)/python -m pytest -m 'not slow and not gpu' -n 2
 
 test: lint browser ## Style, types and every test
 	$(BIN)/python -m pytest -n 2
+
+gpu-test: $(STAMP) ## The tests that need a graphics card
+	$(BIN)/python -m pytest -m gpu tests/gpu
 
 crash: $(STAMP) ## Kill a writing process ROUNDS=1000 times and check what is left
 	NEARFIELD_CRASH_ROUNDS=$(ROUNDS) $(BIN)/python -m pytest tests/durability/test_kill.py --timeout 0
@@ -47,6 +54,9 @@ lint: $(STAMP) ## Style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docker-check: $(STAMP) ## What the images install resolves together; needs a network, but no container engine
+	$(BIN)/python docker/check.py
 
 bench-setup: $(PEERS_STAMP) ## Install the systems to compare with, in environments of their own
 
