@@ -11,8 +11,6 @@ import gc
 import time
 from typing import Any
 
-import numpy as np
-
 from benchmarks.common import Skipped
 from benchmarks.gpu import common, lists, rooflines, truth
 from benchmarks.gpu.common import Here, line
@@ -152,7 +150,7 @@ def _exact(at: Here, rows: Made, queries: Any, facts: dict[str, Any]) -> None:
         if need > room:
             facts[f"exact, {dtype}"] = f"left out: {need / 1e9:.1f} GB are needed and {room / 1e9:.1f} free; see gpu-exact.json"
             continue
-        scan = Scan(encode(rows, Metric.L2, at.device, dtype, raw=True), np.empty((0, dim), np.float32), layout.WORKSPACE)
+        scan = Scan(encode(rows, Metric.L2, at.device, dtype, raw=True), None, layout.WORKSPACE)
         some = queries[:4096]
         one = common.repeated(lambda scan=scan: scan.nearest(queries[:1], K), at.device, 20 if at.cuda else 2)
         many = common.repeated(lambda scan=scan, some=some: scan.nearest(some, K), at.device, 3 if at.cuda else 1)

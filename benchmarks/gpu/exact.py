@@ -84,7 +84,7 @@ def case(
     source = Made(n, recipe, at.device, at.seed)
     queries = Made(max(ASKED, *batches), recipe, at.device, at.seed, QUERIES).whole()
     codes = encode(source, Metric.COSINE, at.device, dtype, raw=True)
-    scan = Scan(codes, np.empty((0, dim), np.float32), workspace)
+    scan = Scan(codes, None, workspace)
     facts["codes"] = f"{rooflines.code_bytes(n, dim, dtype):,} bytes"
     some = queries[:ASKED]
     _, true = truth.nearest(source, some, K)

@@ -49,7 +49,7 @@ def test_the_kernels_compile_for_cards(capability: int, dtype: str, batch: int) 
         signature = {a: "constexpr" if a in fixed else types.get(a, "*fp32") for a in made.arg_names}
         aligned = {(i,): [["tt.divisibility", 16]] for i, a in enumerate(made.arg_names) if signature[a].startswith("*")}
         source = ASTSource(made, signature, {(made.arg_names.index(a),): v for a, v in fixed.items()}, aligned)
-        options = {"num_warps": warps, "num_stages": stages}
+        options = {"num_warps": warps, "num_stages": stages, "enable_fp_fusion": True}
         done = triton.compile(source, target=GPUTarget("cuda", capability, 32), options=options)
         assert done.metadata.shared <= 160 << 10
         assert ".local" not in done.asm["ptx"]

@@ -142,3 +142,13 @@ def test_batches_are_even_and_of_whole_tiles() -> None:
     assert most % layout.TILE == 0
     assert made._at_once(codes, 32, 1) == 1
     assert made._at_once(codes, 32, most + 1) == most // 2 // layout.TILE * layout.TILE + layout.TILE
+
+
+def test_vectors_of_a_device_need_no_host() -> None:
+    import torch
+
+    x, queries = data(900, 32, Metric.COSINE), data(4, 32, Metric.COSINE, 1)
+    made = Scan.put(torch.from_numpy(x), Metric.COSINE, "cpu", raw=True)
+    np.testing.assert_array_equal(made.nearest(torch.from_numpy(queries), 7)[1], exact.search(queries, x, 7, Metric.COSINE)[1])
+    with pytest.raises(ValueError, match="nearest"):
+        made.search(queries, 7)

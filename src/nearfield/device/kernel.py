@@ -87,6 +87,7 @@ def maxima(codes: Codes, asked: Asked, bits: Any, group: int) -> Any:
         MASKED=bits is not None,
         num_warps=warps,
         num_stages=stages,
+        enable_fp_fusion=True,
     )
     return out
 
@@ -122,5 +123,6 @@ def rows_of(codes: Codes, asked: Asked, bits: Any, groups: Any, group: int) -> A
         BIASED=codes.bias is not None,
         MASKED=bits is not None,
         num_warps=4,
+        enable_fp_fusion=True,
     )
     return out

@@ -103,7 +103,8 @@ class Scan:
 
     Args:
         codes: the vectors on the device.
-        vectors: prepared float32 (n, dim) on the host, perhaps memory-mapped: what final scores come from.
+        vectors: prepared float32 (n, dim) on the host, perhaps memory-mapped: final scores come from them. None: there are none,
+            and `nearest` alone can be asked.
         workspace: bytes that a search may take on the device beyond the codes.
         passes: the two passes; by default the kernels where they run, else plain PyTorch.
         lock: held while a search works on the device: one for all scans that share its workspace.
@@ -112,7 +113,7 @@ class Scan:
     def __init__(
         self,
         codes: Codes,
-        vectors: Vectors,
+        vectors: Vectors | None,
         workspace: int = 256 << 20,
         passes: Passes | None = None,
         lock: threading.Lock | None = None,
@@ -120,7 +121,8 @@ class Scan:
         self._codes: Codes | None = codes
         self.device, self.dtype, self.n, self.nbytes = codes.device, codes.dtype, codes.n, codes.nbytes
         self.metric = codes.metric
-        self._vectors, self._workspace = vectors.view(np.ndarray), workspace
+        self._vectors = None if vectors is None else vectors.view(np.ndarray)
+        self._workspace = workspace
         self._passes = passes or passes_for(codes.device)
         self._lock = lock or threading.Lock()
         self._bits: OrderedDict[int, tuple[weakref.ref[Bitmap], Any]] = OrderedDict()
@@ -130,7 +132,7 @@ class Scan:
     @classmethod
     def put(
         cls,
-        vectors: Vectors,
+        vectors: Any,
         metric: Metric,
         device: str,
         dtype: Dtype = "float16",
@@ -142,12 +144,14 @@ class Scan:
     ) -> Scan:
         """Puts prepared float32 (n, dim) vectors on a device; half of the workspace is for that, half for the searches.
 
+        They may be a tensor, such as an embedder leaves on a card: then nothing comes from the host, or stays there.
+
         Raises:
             DeviceFull, DeviceLost: the device has no room, or does not work.
         """
         with translated(device):
             codes = encode(vectors, metric, device, dtype, raw=raw, workspace=workspace // 2, progress=progress)
-        return cls(codes, vectors, workspace // 2, lock=lock)
+        return cls(codes, vectors if isinstance(vectors, np.ndarray) else None, workspace // 2, lock=lock)
 
     def close(self) -> None:
         """Gives the device's memory back, after the search that runs; searches after it raise DeviceFull."""
@@ -171,6 +175,9 @@ class Scan:
         Raises:
             DeviceFull, DeviceLost: the caller searches elsewhere.
         """
+        vectors = self._vectors
+        if vectors is None:
+            raise ValueError("there are no vectors on the host to score by: ask `nearest`")
         values, where = np.full((len(queries), k), -np.inf, np.float32), np.full((len(queries), k), -1, np.int64)
         start = 0
         while start < len(queries):
@@ -189,10 +196,10 @@ class Scan:
                 del found, asked
             for i, query in enumerate(some):
                 near = positions[i][positions[i] >= 0]
-                final, best = _best(query, self._vectors, near, k, self.metric)
+                final, best = _best(query, vectors, near, k, self.metric)
                 if len(best) == k and beyond[i] >= final[-1]:
                     near = self._all_reaching(query, allow, width, float(final[-1]))
-                    final, best = _best(query, self._vectors, near, k, self.metric)
+                    final, best = _best(query, vectors, near, k, self.metric)
                 values[start + i, : len(best)], where[start + i, : len(best)] = final, best
             start += len(some)
         return values, where
