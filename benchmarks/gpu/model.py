@@ -1,4 +1,4 @@
-"""A model of MiniLM's sizes with random weights, and texts for it, where the real ones are not at hand: as quick, not as wise.
+"""A model of MiniLM's sizes with random weights, and texts for it, where there are none: as quick, not as wise.
 
 What a model computes does not change how long it takes; only its shape and the lengths of texts do. Used by `embed`, which then
 says in its result that the weights were random.

@@ -1,7 +1,7 @@
 """Lists the calls in which cards are measured, or runs those named: `python -m benchmarks.gpu.run [CALL ...]`.
 
-Each is a process of its own and meant for less than ten minutes, so that it fits where a card is at hand for so long at a time;
-durations are estimates by arithmetic until they have been run. Options after `--` go to every call, such as `-- --out FOLDER`.
+Each is a process of its own and meant for less than ten minutes, so that a cut-off costs little; durations are estimates by
+arithmetic until they have been run. Options after `--` go to every call, such as `-- --out FOLDER`.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ def parsed(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--step", choices=("build", "merge", "serve", "all"), default="all")
     parser.add_argument("--folder", type=Path, required=True, help="where the database is made and stays")
     parser.add_argument("--rows", type=int, default=ROWS)
-    parser.add_argument("--embedder", default="minilm", help="a name or a folder; hash:384 where no model is at hand")
+    parser.add_argument("--embedder", default="minilm", help="a name or a folder; hash:384 where there is none")
     parser.add_argument("--gpu-memory", default="auto", help="as `nearfield serve` takes it")
     parser.add_argument("--each", type=float, default=15.0, help="seconds at each rate")
     parser.add_argument("--rate", type=float, default=RATE)

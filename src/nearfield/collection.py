@@ -12,7 +12,7 @@ from nearfield.core import inputs
 from nearfield.core.config import parse_size, parse_time
 from nearfield.core.errors import InvalidInput
 from nearfield.core.metric import prepare
-from nearfield.core.types import Document, Written
+from nearfield.core.types import TIERS, Document, Written
 from nearfield.embedding import BoundEmbedder
 from nearfield.searching import Filter, Searching
 
@@ -203,26 +203,29 @@ class Collection(Searching):
             progress,
         )
 
-    def pin(self, tier: str | None, *, now: bool = True) -> None:
+    def pin(self, tier: str | None, *, now: bool = True, timeout: float | str | None = None) -> None:
         """Keeps all segments of this collection in one tier, whatever others are asked; returns when they have been moved.
 
         Args:
             tier: "hot": on a card, as far as its budget goes; "warm": in memory; "cold": in their files, opened on use; None:
                 as they are asked, which is the default. It is kept until it is changed.
             now: False only writes it down, for who opens the database next, whatever cards this process may use.
+            timeout: seconds, or text such as "5s", after which it returns and moves go on in the background; None: it waits.
 
         Raises:
-            InvalidInput: another word, or "hot" now where the database was opened without `gpu_memory`.
+            InvalidInput: another word; "hot" now where the database was opened without `gpu_memory`, or with it on a machine
+                without a card that can be used.
+            ReadOnly: the database was opened read-only.
         """
         self._keeper()
         if tier is not None:
-            inputs.choice(tier, ("hot", "warm", "cold"), "tier")
+            inputs.choice(tier, TIERS, "tier")
         if tier == "hot" and now and not self._engine.devices:
-            raise InvalidInput(
-                "no card may be used: open the database with gpu_memory=, or serve it with --gpu-memory", field="tier",
-                expected="'warm', 'cold' or None", received=tier,
-            )  # fmt: skip
-        self._engine.write_pin(tier, move=now)
+            why = "no card may be used: open the database with gpu_memory=, or serve it with --gpu-memory"
+            if self._engine.devices is False:
+                why = "no card is here: see db.tiers().alarms and `nearfield doctor`"
+            raise InvalidInput(why, field="tier", expected="'warm', 'cold' or None", received=tier)
+        self._engine.write_pin(tier, move=now, patience=None if timeout is None else parse_time(timeout, "timeout"))
 
     def record_queries(self, n: int) -> None:
         """Keeps a sample of the query vectors of real searches, so that indexes are measured with them. Off by default.

@@ -50,7 +50,7 @@ def open(
         build_threads: of index builds in the background, at idle priority, so that searches hardly feel them; by default they
             take all cores, at a lower priority than searches.
         gpu_memory: of each card, such as "20GB", for the vectors that are searched the most; "auto" takes most of what is free.
-            None: no card is used. Where there is no card, searches go by the processor, and `tiers()` says so.
+            None, "none" or 0: no card is used. Where there is no card, searches go by the processor, and `tiers()` says so.
         memory: for segments in memory, such as "16GB"; the rest is opened on use. None: not limited.
         device: "auto", every card there is; or names of those to use, such as "cuda:0" or ["cuda:0", "cuda:1"].
         spread: over several cards: "shard" deals the rows out, "replicate" puts all of them on each.
@@ -60,6 +60,8 @@ def open(
         InvalidInput: the directory holds something else, or a format this version cannot read.
         NotFound: read_only and there is nothing.
         ReadOnly: the directory cannot be written.
+        InvalidInput: a budget that is none, a device that is not there but was named, a device or spread without `gpu_memory`.
+        MissingDependency: a device was named, and PyTorch is not installed.
     """
     if build_threads is not None:
         inputs.whole(build_threads, "build_threads", 1)
@@ -329,13 +331,15 @@ class Database:
             if self._closed:
                 return
             self._closed = True
-        if os.getpid() == self._pid and self._tiers is not None:
-            self._tiers.close()
-        with self._mutex:
+        try:
             if os.getpid() == self._pid:
-                for number in list(self._open):
-                    self._close(number)
-                self._names.close()
+                if self._tiers is not None:
+                    self._tiers.close()
+                with self._mutex:
+                    for number in list(self._open):
+                        self._close(number)
+                    self._names.close()
+        finally:
             if self._lock is not None:
                 self._lock.release()
 

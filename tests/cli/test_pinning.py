@@ -36,7 +36,10 @@ def test_a_pin_is_kept_for_who_opens_it_next(cli: Cli, target: str) -> None:
         assert c.stats().segments[0].device == "cpu"
         assert tiers_shown(cli("stats", target).out) == ["hot"], "as the process that writes keeps it"
         assert cli("stats", target, "--json").json["segments"][0]["tier"] == "hot"
-        assert cli("pin", target, "cold").code == 1, "who has it open is told over HTTP"
+        refused = cli("pin", target, "cold")
+        assert refused.code == 1
+        assert 'POST /v1/collections/v/pin with {"tier": "cold"}' in refused.err, "who has it open is told over HTTP"
+        assert '{"tier": null}' in cli("pin", target, "none").err
     assert "pinned to cold" in cli("pin", target, "cold").out
     with nf.open("data", memory="1GB") as db:
         db["v"].stats()

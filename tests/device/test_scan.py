@@ -152,3 +152,53 @@ def test_vectors_of_a_device_need_no_host() -> None:
     np.testing.assert_array_equal(made.nearest(torch.from_numpy(queries), 7)[1], exact.search(queries, x, 7, Metric.COSINE)[1])
     with pytest.raises(ValueError, match="nearest"):
         made.search(queries, 7)
+
+
+@pytest.mark.parametrize("metric", [Metric.IP, Metric.L2])
+@pytest.mark.parametrize("dtype", layout.DTYPES)
+def test_a_query_of_zeros_is_answered_like_any_other(metric: Metric, dtype: layout.Dtype) -> None:
+    x = data(3000, 40, metric)
+    same(Scan.put(x, metric, "cpu", dtype), x, np.zeros((2, 40), np.float32), 10)
+
+
+@pytest.mark.parametrize("metric", [Metric.IP, Metric.L2])
+@pytest.mark.parametrize("dtype", layout.DTYPES)
+def test_one_huge_row_among_tiny_ones_hides_nothing(metric: Metric, dtype: layout.Dtype) -> None:
+    x = data(1000, 24, metric, scale=1e-12)
+    x[17] *= np.float32(1e25)
+    made = Scan.put(x, metric, "cpu", dtype)
+    for scale in (1e-12, 1.0, 1e13):
+        same(made, x, data(3, 24, metric, 1, scale), 10)
+    tiny = data(1000, 24, metric, scale=1e-31)
+    same(Scan.put(tiny, metric, "cpu", dtype), tiny, data(3, 24, metric, 1), 10)
+
+
+def test_a_callers_autocast_halves_nothing() -> None:
+    import torch
+
+    base = data(1, 384, Metric.L2)
+    x = base + np.random.default_rng(3).standard_normal((2000, 384)).astype(np.float32) * np.float32(1e-2)
+    with torch.autocast("cpu", torch.bfloat16):
+        same(Scan.put(x, Metric.L2, "cpu"), x, x[:20] + np.float32(1e-3), 10)
+
+
+def test_plain_pytorch_keeps_within_its_room() -> None:
+    x, queries = data(20_000, 64, Metric.L2), data(64, 64, Metric.L2, 1)
+    small, large = (Scan.put(x, Metric.L2, "cpu", workspace=size) for size in (1 << 20, 64 << 20))
+    steps = []
+    real = blocks._bounds
+
+    def spy(*arguments: object) -> object:
+        steps.append(arguments[-1] - arguments[-2])  # type: ignore[operator]
+        return real(*arguments)  # type: ignore[arg-type]
+
+    blocks._bounds = spy  # type: ignore[assignment]
+    try:
+        first = small.search(queries, 10)
+        least, steps[:] = max(steps), []
+        second = large.search(queries, 10)
+    finally:
+        blocks._bounds = real
+    np.testing.assert_array_equal(first[1], second[1])
+    assert least * 64 * 8 <= 1 << 20
+    assert max(steps) > 4 * least

@@ -123,7 +123,7 @@ def test_temporary_memory_is_what_is_planned_for() -> None:
     import torch
 
     from nearfield.index import _faiss
-    from nearfield.index.gpu import sizes as gpu_bytes
+    from nearfield.index.gpu import sizes
     from nearfield.index.gpu.owner import Owner
 
     total = int(torch.cuda.mem_get_info(0)[1])
@@ -131,7 +131,7 @@ def test_temporary_memory_is_what_is_planned_for() -> None:
     before = free()
     owner = Owner(0)
     owner.make(lambda held: _faiss.faiss.GpuIndexFlatL2(held.resources, 8))
-    assert abs(before - free() - gpu_bytes.temporary(total)) < SLACK + (256 << 20)
+    assert abs(before - free() - sizes.temporary(total)) < SLACK + (256 << 20)
     owner.close()
 
 
@@ -143,10 +143,10 @@ def test_temporary_memory_is_what_is_planned_for() -> None:
 )
 def test_lists_built_on_the_card_are_as_good(kind, metric: Metric, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from nearfield.index import exact
-    from nearfield.index.gpu import build as gpu_build
+    from nearfield.index.gpu import build
     from nearfield.index.gpu.build import CardBuilding
 
-    monkeypatch.setattr(gpu_build, "FROM_BYTES", 0)
+    monkeypatch.setattr(build, "FROM_BYTES", 0)
     x, queries = data(metric=metric), data(200, metric=metric, seed=5)
     order = np.arange(N, dtype=np.int32)
     building = kind.start(x[:40_000], N, metric, 1)

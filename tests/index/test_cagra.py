@@ -173,7 +173,7 @@ def test_a_card_answers_at_least_as_well_at_each_effort(kind: nf.Cagra, metric: 
 
 
 def test_widths_grow_with_efforts_and_what_no_width_keeps_up_with_is_left_to_the_processor() -> None:
-    from nearfield.index.gpu import match as gpu_match
+    from nearfield.index.gpu import match
 
     x = data(Metric.L2)
     cpu = graph(KINDS[0], Metric.L2, x)
@@ -187,7 +187,7 @@ def test_widths_grow_with_efforts_and_what_no_width_keeps_up_with_is_left_to_the
         found[:, : part.shape[1]] = part
         return np.zeros_like(found, np.float32), found
 
-    found = gpu_match.widths(cpu, ask)
+    found = match.widths(cpu, ask)
     assert list(found) == sorted(found)
     assert list(found.values()) == sorted(found.values())
     assert all(width >= 32 for width in found.values())
@@ -195,4 +195,4 @@ def test_widths_grow_with_efforts_and_what_no_width_keeps_up_with_is_left_to_the
     def blind(queries, k: int, width: int):
         return np.zeros((len(queries), k), np.float32), np.zeros((len(queries), k), np.int64)
 
-    assert gpu_match.widths(cpu, blind) == {}
+    assert match.widths(cpu, blind) == {}

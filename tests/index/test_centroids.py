@@ -171,9 +171,9 @@ def test_a_card_is_asked_for_only_where_a_driver_is(monkeypatch) -> None:
 
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setattr(cards, "choose", never)
-    monkeypatch.setattr(centroids, "DRIVERS", ("/nowhere/nvidia*",))
+    monkeypatch.setattr(cards, "DRIVERS", ("nowhere/nvidia*",))
     assert centroids.training_device() is None
-    monkeypatch.setattr(centroids, "DRIVERS", ("/dev/nul[l]",))
+    monkeypatch.setattr(cards, "DRIVERS", ("dev/nul[l]",))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert centroids.training_device() is None
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
@@ -189,7 +189,7 @@ def test_a_broken_pytorch_is_done_without(error, monkeypatch, caplog) -> None:
         raise error
 
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    monkeypatch.setattr(centroids, "DRIVERS", ("/dev/nul[l]",))
+    monkeypatch.setattr(cards, "DRIVERS", ("dev/nul[l]",))
     monkeypatch.setattr(cards, "choose", failing)
     assert centroids.training_device() is None
     assert "no card trains centroids" in caplog.text
@@ -198,8 +198,8 @@ def test_a_broken_pytorch_is_done_without(error, monkeypatch, caplog) -> None:
 def test_training_without_a_driver_loads_no_torch() -> None:
     code = (
         "import sys, numpy as np, nearfield as nf; from nearfield.core.metric import Metric; "
-        "from nearfield.index import centroids; "
-        "centroids.WORTH, centroids.DRIVERS = 0, ('/nowhere/nvidia*',); "
+        "from nearfield.device import cards; from nearfield.index import centroids; "
+        "centroids.WORTH, cards.DRIVERS = 0, ('nowhere/nvidia*',); "
         "x = np.random.default_rng(0).standard_normal((900, 8)).astype(np.float32); "
         "nf.Ivf(lists=8).train(x, 900, Metric.L2, 0); print('torch' in sys.modules)"
     )

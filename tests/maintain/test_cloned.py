@@ -23,7 +23,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[Fake]:
     monkeypatch.setattr(cloned, "TEMPORARY", 0)
     monkeypatch.setattr(tiers, "EVERY", 1e6)
     monkeypatch.setattr(tiers.TierKeeper, "look", lambda self: None)
-    monkeypatch.setattr(budgets, "_devices", lambda wanted: (["cuda:0"], []))
+    monkeypatch.setattr(budgets, "_every", lambda: (["cuda:0"], []))
     monkeypatch.setattr(budgets, "_budget", lambda gpu_memory, name: 220_000)
     yield made
     owner.close_all()
@@ -49,7 +49,7 @@ def test_the_index_answers_from_the_card(tmp_path: Path, x: np.ndarray, fake: Fa
         before = [c.search(vector=q, k=10) for q in x[:20]]
         c.pin("hot")
         (segment,) = c.stats().segments
-        assert (segment.tier, segment.device, segment.device_dtype) == ("hot", "cuda:0", "index")
+        assert (segment.tier, segment.device, segment.device_form) == ("hot", "cuda:0", "index")
         assert "clone" in [what for what, _ in fake.calls]
         after = [c.search(vector=q, k=10) for q in x[:20]]
         assert [h.ids for h in after] == [h.ids for h in before]

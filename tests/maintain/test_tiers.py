@@ -5,21 +5,15 @@ The processor stands in for a card: the same code runs on it, and a search is ma
 
 import re
 import threading
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 import nearfield as nf
-from nearfield.device import scan
 from nearfield.device.resident import OnDevices
-from nearfield.index import exact
-from nearfield.maintain import tasks, tiers
-
-DIM = 24
-GPU = {"gpu_memory": "400MB", "device": "cpu"}
+from nearfield.maintain import tiers
+from tests.maintain.tiered import DIM, GPU, fill, same
 
 
 @pytest.fixture(autouse=True)
@@ -32,29 +26,6 @@ def preferred(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def x() -> np.ndarray:
     return np.random.default_rng(0).standard_normal((6000, DIM)).astype(np.float32)
-
-
-def fill(db: nf.Database, x: np.ndarray, name: str = "c", parts: int = 1, **options: Any) -> nf.Collection:
-    c = db.create(name, embedder=None, dim=DIM, **options)
-    for number, rows in enumerate(np.array_split(np.arange(len(x)), parts)):
-        ids = [f"{number}-{i}" for i in rows]
-        c.load(ids=ids, vectors=x[rows], metadata=[{"odd": int(i % 2), "group": int(i % 7)} for i in rows])
-        tasks.seal(c._engine)
-    return c
-
-
-def same(c: nf.Collection, x: np.ndarray, k: int = 10, **options: Any) -> nf.Hits:
-    """The hits, which must be those of an exact search of the file."""
-    query = x[17] + 0.1
-    hits = c.search(vector=query, k=k, recall=1.0, **options)
-    unit = c._engine.metric
-    from nearfield.core.metric import prepare
-
-    wanted = exact.search(prepare(query[None], unit)[0], prepare(x, unit)[0], len(x), unit)[1][0]
-    if options.get("filter"):
-        wanted = np.array([i for i in wanted if i % 2 == options["filter"]["odd"]])
-    assert [int(i.split("-")[1]) for i in hits.ids] == wanted[:k].tolist()
-    return hits
 
 
 @pytest.mark.parametrize("metric", ["cosine", "ip", "l2"])
@@ -70,7 +41,7 @@ def test_a_pinned_collection_is_searched_on_the_device(tmp_path: Path, x: np.nda
         many = c.search_many(x[:50] + 0.1, k=5, recall=1.0)
         assert [h.ids for h in many] == [c.search(vector=q + 0.1, k=5, exact=True).ids for q in x[:50]]
         (segment,) = c.stats().segments
-        assert (segment.tier, segment.device, segment.device_dtype) == ("hot", "cpu", "float16")
+        assert (segment.tier, segment.device, segment.device_form) == ("hot", "cpu", "float16")
         assert segment.device_bytes == db.tiers().nbytes["c"]["hot"]
         c.delete([hits.ids[0]])
         assert c.search(vector=x[17] + 0.1, k=3, recall=1.0).ids == hits.ids[1:4]
@@ -159,71 +130,6 @@ def test_a_cold_segment_takes_no_memory_until_it_is_asked(tmp_path: Path, x: np.
         assert c.stats().segments[0].index.resident_bytes > 0  # type: ignore[union-attr]
 
 
-def failing(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
-    def broken(*arguments: Any) -> Any:
-        raise error
-
-    monkeypatch.setattr(scan.blocks, "maxima", broken)
-
-
-def test_a_lost_device_is_told_and_searches_go_on(tmp_path: Path, x: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
-    with nf.open(tmp_path, **GPU) as db:
-        c, d = fill(db, x), fill(db, x, "d")
-        c.pin("hot")
-        d.pin("hot")
-        failing(monkeypatch, RuntimeError("CUDA error: an illegal memory access was encountered"))
-        assert same(c, x).plan.segments[0].device is None
-        report = db.tiers()
-        assert "cpu is lost" in report.alarms[0]
-        assert report.devices[0].lost
-        db._tiers.settle()  # type: ignore[union-attr]
-        assert report.segments["d"]["hot"] == 0, "what else was there is searched by the processor too"
-        same(d, x)
-        c.upsert([nf.Document("new")], vectors=x[:1])
-        assert c.search(vector=x[0], k=2, recall=1.0).ids[0] in ("new", "0-0")
-
-
-def test_a_device_without_room_for_a_search_costs_nothing_but_time(
-    tmp_path: Path, x: np.ndarray, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with nf.open(tmp_path, **GPU) as db:
-        c = fill(db, x)
-        c.pin("hot")
-        failing(monkeypatch, RuntimeError("CUDA out of memory. Tried to allocate 20.00 MiB"))
-        assert same(c, x).plan.segments[0].device is None
-        assert not db.tiers().alarms
-        assert not db.tiers().devices[0].lost
-        assert db.tiers().segments["c"] == {"hot": 0, "warm": 1, "cold": 0}
-        monkeypatch.undo()
-        db._tiers.settle()  # type: ignore[union-attr]
-        assert db.tiers().segments["c"]["hot"] == 0, "it is not tried again at once"
-
-
-def test_an_allocation_that_fails_moves_something_out(tmp_path: Path, x: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
-    with nf.open(tmp_path, **GPU) as db:
-        c, d = fill(db, x), fill(db, x, "d")
-        for query in x[:20]:
-            c.search(vector=query, k=1)
-        db._tiers.settle()  # type: ignore[union-attr]
-        real, calls = scan.encode, []
-
-        def full_once(*arguments: Any, **named: Any) -> Any:
-            calls.append(1)
-            if len(calls) == 1:
-                raise MemoryError("the device is full")
-            return real(*arguments, **named)
-
-        monkeypatch.setattr(scan, "encode", full_once)
-        for query in x[:2000]:
-            d.search(vector=query, k=1)
-        db._tiers.step()  # type: ignore[union-attr]
-        assert len(calls) == 2
-        assert d.stats().segments[0].tier == "hot"
-        assert c.stats().segments[0].tier == "warm"
-        same(c, x)
-        same(d, x)
-
-
 def test_searches_and_writes_go_on_while_segments_move(tmp_path: Path, x: np.ndarray) -> None:
     with nf.open(tmp_path, memory="100MB", **GPU) as db:
         c = fill(db, x, parts=3)
@@ -254,54 +160,18 @@ def test_searches_and_writes_go_on_while_segments_move(tmp_path: Path, x: np.nda
         assert db.tiers().devices[0].reserved == 50_000_000 + held, "merged segments gave their bytes back"
 
 
-@pytest.fixture
-def two(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Two devices: both are the processor."""
-    from nearfield.maintain import budgets
-
-    real = scan.Scan.put.__func__  # type: ignore[attr-defined]
-    monkeypatch.setattr(budgets, "_devices", lambda wanted: (["first", "second"], []))
-    monkeypatch.setattr(budgets, "_budget", lambda gpu_memory, name: 100_000_000)
-
-    def put(cls: type, vectors: Any, metric: Any, device: str, *arguments: Any, **named: Any) -> Any:
-        made = real(cls, vectors, metric, "cpu", *arguments, **named)
-        made.device = device
-        return made
-
-    monkeypatch.setattr(scan.Scan, "put", classmethod(put))
-    return
-
-
-@pytest.mark.usefixtures("two")
-@pytest.mark.parametrize("spread", ["shard", "replicate"])
-def test_several_devices_answer_as_one(tmp_path: Path, x: np.ndarray, spread: str) -> None:
-    with nf.open(tmp_path, gpu_memory="100MB", spread=spread) as db:
-        c = fill(db, x, metric="l2")
+def test_what_is_not_in_memory_keeps_no_index_open(tmp_path: Path, x: np.ndarray) -> None:
+    with nf.open(tmp_path, memory="100MB", **GPU) as db:
+        c = fill(db, x, index=nf.Hnsw(links=8))
+        c.pin("cold")
+        c.optimize()
+        (view,) = c._engine.snapshot.segments
+        assert view.index is not None
+        db._tiers.step()  # type: ignore[union-attr]
+        assert not view.index.file.is_open, "an index that was just built for a cold segment"
         c.pin("hot")
-        (segment,) = c.stats().segments
-        assert segment.device == "first,second"
-        each = [use.reserved - 12_500_000 for use in db.tiers().devices]
-        assert sum(each) == segment.device_bytes
-        assert min(each) > 0.9 * max(each)
-        same(c, x)
-        same(c, x, k=300)
-        same(c, x, filter={"odd": 0})
-        many = c.search_many(x[:33] + 0.1, k=5, recall=1.0)
-        assert [h.ids for h in many] == [c.search(vector=q + 0.1, k=5, exact=True).ids for q in x[:33]]
-
-
-@pytest.mark.usefixtures("two")
-def test_a_replica_that_is_lost_is_left_out(tmp_path: Path, x: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
-    with nf.open(tmp_path, gpu_memory="100MB", spread="replicate") as db:
-        c = fill(db, x)
-        c.pin("hot")
-        real = scan.Scan.search
-
-        def search(self: Any, *arguments: Any) -> Any:
-            if self.device == "first":
-                raise scan.DeviceLost("it fell off the bus")
-            return real(self, *arguments)
-
-        monkeypatch.setattr(scan.Scan, "search", search)
-        for _ in range(4):
-            assert same(c, x).plan.segments[0].device is not None
+        c.search(vector=x[0], k=3, effort=nf.Effort(efSearch=32))
+        assert view.index.file.is_open
+        db._tiers.step()  # type: ignore[union-attr]
+        assert not view.index.file.is_open, "one that a search of a hot segment asked for"
+        assert db.tiers().memory_used == 0

@@ -11,7 +11,7 @@ import nearfield as nf
 from nearfield.core.errors import InvalidInput
 from nearfield.core.metric import Metric, prepare
 from nearfield.device import layout
-from nearfield.index.gpu import sizes as gpu_bytes
+from nearfield.index.gpu import sizes
 from nearfield.index.gpu.limits import Options
 from nearfield.planning import gpu, predict
 from nearfield.planning.gpu import on_a_card
@@ -38,7 +38,7 @@ def test_an_exact_scan_takes_what_its_tensors_take(n: int, dim: int, dtype: layo
 def test_each_recipe_has_its_number_of_vectors_on_24_gb() -> None:
     """By hand, at 768 dimensions: bytes for each vector, and 24 GB less what searches work in."""
     found = on_a_card(None, 768, Metric.COSINE, CARD, 0.9)
-    room = CARD - gpu_bytes.temporary(CARD)
+    room = CARD - sizes.TEMPORARY
     scans = CARD - layout.workspace(CARD)
     expected = {
         "exact scan, float16": scans / (2 * 768 + 8 / 32 + 1 / 8),
@@ -137,7 +137,7 @@ def test_a_last_segment_too_small_for_a_graph_is_scanned() -> None:
 
 
 def test_segments_are_kept_each_by_itself() -> None:
-    one = gpu_bytes.on_card(nf.Ivf(), predict.SEGMENT_ROWS, 64, Metric.L2, Options())
+    one = sizes.on_card(nf.Ivf(), predict.SEGMENT_ROWS, 64, Metric.L2, Options())
     assert gpu.nbytes(nf.Ivf(), "float16", 3 * predict.SEGMENT_ROWS, 64, Metric.L2) == (3 * one[0], 3 * one[1])
 
 

@@ -14,8 +14,7 @@ from nearfield.core.metric import Metric
 from nearfield.device import layout
 from nearfield.index import coarse
 from nearfield.index.base import Kind
-from nearfield.index.gpu import limits as gpu_limits
-from nearfield.index.gpu import sizes as gpu_bytes
+from nearfield.index.gpu import limits, sizes
 from nearfield.planning import predict
 from nearfield.planning.candidates import candidates, effort_for, factory, spelled
 from nearfield.planning.choose import EXACT_ROWS
@@ -204,7 +203,7 @@ def wrong() -> str:
 
 def page() -> str:
     """The whole page."""
-    work = format_size(gpu_bytes.temporary(CARD_MEMORY))
+    work, building = format_size(sizes.TEMPORARY), format_size(sizes.temporary(CARD_MEMORY))
     ten_million = on_a_card(10_000_000, 768, Metric.COSINE, CARD_MEMORY, 0.9).recipes[0].reads or 0
     sources = "\n".join(f"  - {source}" for source in dict.fromkeys(c.expected.source for c in candidates(768)))
     return f"""# Planning an index
@@ -246,17 +245,18 @@ tests.planning.test_page` writes it, and a test holds every number to the code.
 ## How many vectors fit on a card of 24 GB
 
 `nf.plan(dim=768, gpu_memory="24GB").gpu` (an `nf.GpuPlan` of `nf.GpuRecipe`), or with `n` which of them fit. Cosine; the most
-that fit beside what searches need to work in: up to {format_size(layout.WORKSPACE)} for the exact scans, {work} for FAISS. The
-driver's own memory, some hundred MB, is not in it: give what is free. Bytes are those of the layouts: tests hold the exact
-scans to their tensors and FAISS's indexes to its sources; where the lists' sizes are not known, to the worst way to fill them.
+that fit beside what searches need to work in: up to {format_size(layout.WORKSPACE)} for the exact scans, {work} for FAISS
+({building} while it builds there). The driver's own memory, some hundred MB, is not in it: give what is free. Bytes are
+those of the layouts: tests hold the exact scans to their tensors and FAISS's indexes to its sources; where the lists' sizes
+are not known, to the worst way to fill them.
 
 {on_cards()}
 
 - {on_a_card_wrong()}
-- FAISS's own kernels know M = {", ".join(map(str, gpu_limits.NATIVE_PARTS))}, of 8 bits; more than 48 with tables in half
+- FAISS's own kernels know M = {", ".join(map(str, limits.NATIVE_PARTS))}, of 8 bits; more than 48 with tables in half
   precision. Other M, as `nf.IvfPq(bits=8)` takes at 768 dimensions, need FAISS with cuVS. k and nprobe go to
-  {gpu_limits.NATIVE_SELECT:,} ({gpu_limits.CUVS_SELECT:,} with cuVS); beyond, the processor answers.
-- Lists are rounded up to {gpu_bytes.GROUP} vectors (not product codes), every allocation to {gpu_bytes.ALIGN} bytes. Tables
+  {limits.NATIVE_SELECT:,} ({limits.CUVS_SELECT:,} with cuVS); beyond, the processor answers.
+- Lists are rounded up to {sizes.GROUP} vectors (not product codes), every allocation to {sizes.ALIGN} bytes. Tables
   that are computed beforehand (nlist x M x 256 numbers) are not used.
 - The least time of an exact query is the bytes of its vectors over the card's bandwidth (`reads` of a recipe): of 10,000,000
   x 768 in float16 {format_size(ten_million)}, so {ten_million / 3e12 * 1e3:.1f} ms at 3 TB/s.

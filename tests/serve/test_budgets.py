@@ -5,9 +5,11 @@ from pathlib import Path
 import pytest
 
 import nearfield as nf
-from nearfield.serve.budgets import Budgets, decide, plainly_none
+from nearfield.device import cards
+from nearfield.device.cards import plainly_none
+from nearfield.serve.budgets import Budgets, decide
 from nearfield.serve.keys import Keys
-from nearfield.serve.server import Options, check
+from nearfield.serve.server import Options, check, run
 
 
 @pytest.fixture
@@ -30,7 +32,7 @@ def told(root: Path, gpu_memory: str = "auto", device: str = "auto", workers: in
 def test_auto_means_a_card_where_one_is(carded: Path) -> None:
     assert told(carded) == Budgets("auto")
     assert told(carded, device="cuda:1") == Budgets("auto", device="cuda:1")
-    assert told(carded, device="cpu") == Budgets()
+    assert decide("auto", None, "auto", "replicate", 1, carded, {}) == Budgets("auto", spread="replicate")
     assert told(carded, "AUTO", memory="16GB") == Budgets("auto", "16GB")
 
 
@@ -38,6 +40,7 @@ def test_auto_means_none_where_there_is_none(bare: Path) -> None:
     assert told(bare) == Budgets()
     assert told(bare, memory="16GB") == Budgets(memory="16GB")
     assert told(bare, device="cuda:0") == Budgets("auto", device="cuda:0"), "who names a card is told that it is missing"
+    assert decide("auto", None, "auto", "replicate", 1, bare, {}) == Budgets("auto", spread="replicate"), "an alarm says it"
 
 
 @pytest.mark.parametrize(
@@ -73,10 +76,17 @@ def test_with_workers_auto_means_none_and_says_so(carded: Path) -> None:
     [
         ({"gpu_memory": "20GB", "workers": 2}, "workers", "--workers 1"),
         ({"device": "cuda:0", "workers": 2}, "workers", "--workers 1"),
+        ({"device": "cpu", "workers": 2}, "workers", "--workers 1"),
+        ({"spread": "replicate", "workers": 2}, "workers", "--workers 1"),
         ({"memory": "16GB", "workers": 2}, "memory", "--workers 1"),
-        ({"gpu_memory": "much"}, "gpu-memory", "bytes"),
+        ({"gpu_memory": "much"}, "gpu_memory", "bytes"),
+        ({"gpu_memory": "1KB"}, "gpu_memory", "at least"),
         ({"memory": "-1"}, "memory", "bytes"),
-        ({"gpu_memory": "none", "device": "cuda:0"}, "gpu-memory", "auto"),
+        ({"gpu_memory": "none", "device": "cuda:0"}, "device", "--gpu-memory beside it"),
+        ({"gpu_memory": "none", "device": "cpu"}, "device", "--gpu-memory beside it"),
+        ({"gpu_memory": "0", "spread": "replicate"}, "spread", "--gpu-memory beside it"),
+        ({"device": "cpu"}, "device", "--gpu-memory beside it"),
+        ({"device": ""}, "device", "'auto'"),
         ({"spread": "smear"}, "spread", "shard"),
     ],
 )
@@ -87,3 +97,14 @@ def test_what_cannot_be_kept_is_refused_before_it_listens(
         check(Options(tmp_path, **options), Keys())  # type: ignore[arg-type]
     assert caught.value.field == field
     assert remedy in str(caught.value.expected)
+
+
+@pytest.mark.parametrize("gpu_memory", ["auto", "20GB"])
+def test_a_card_that_is_not_there_is_refused_and_nothing_listens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], gpu_memory: str
+) -> None:
+    monkeypatch.setattr(cards, "visible", lambda: ())
+    with pytest.raises(nf.InvalidInput, match="no card is here") as caught:
+        run(Options(tmp_path, port=0, gpu_memory=gpu_memory, device="cuda:0"))
+    assert caught.value.field == "device"
+    assert "listening on" not in capfd.readouterr().err

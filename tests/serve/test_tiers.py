@@ -80,7 +80,7 @@ def test_a_pin_moves_segments_and_everything_tells_it(http: TestClient, tiered: 
     assert (step["tier"], step["device"], step["method"]) == ("hot", "cpu", "exact")
     stats = http.get("/v1/collections/c/stats").json()
     (segment,) = stats["segments"]
-    assert (stats["pin"], segment["tier"], segment["device"], segment["device_dtype"]) == ("hot", "hot", "cpu", "float16")
+    assert (stats["pin"], segment["tier"], segment["device"], segment["device_form"]) == ("hot", "hot", "cpu", "float16")
     assert segment["searches"] >= 2
     told = http.get("/v1/tiers").json()
     assert told == json.loads(json.dumps(tiered.database.tiers().to_dict()))

@@ -8,6 +8,7 @@ import typer
 
 from nearfield.cli import options, place, show
 from nearfield.core import inputs
+from nearfield.core.errors import Locked
 
 
 def pin(
@@ -21,8 +22,17 @@ def pin(
     """
     inputs.choice(tier, ("hot", "warm", "cold", "none"), "TIER")
     wanted = None if tier == "none" else tier
-    with place.collection(target, write=True) as collection:
-        collection.pin(wanted, now=False)
+    try:
+        with place.collection(target, write=True) as collection:
+            collection.pin(wanted, now=False)
+    except Locked as error:
+        found = place.split(target)
+        body = '{"tier": null}' if wanted is None else f'{{"tier": "{wanted}"}}'
+        error.message = (
+            f"another process has {found.directory} open; if it is a server, ask it: "
+            f"POST /v1/collections/{found.collection}/pin with {body}"
+        )
+        raise
     if json:
         show.as_json({"pin": wanted})
         return

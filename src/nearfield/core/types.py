@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, overload
+from typing import Any, Literal, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -75,6 +75,11 @@ class Hit:
         return self.document.metadata if self.document is not None else {}
 
 
+Tier = Literal["hot", "warm", "cold"]
+TIERS: tuple[Tier, ...] = ("hot", "warm", "cold")
+"""Where a segment is kept: on a device too; in memory; in its files, opened on use."""
+
+
 @dataclass(frozen=True, slots=True)
 class SegmentPlan:
     """How one segment (or the pending rows, segment 0) was searched.
@@ -118,7 +123,7 @@ class Plan:
     def tiers(self) -> tuple[str, ...]:
         """The tiers that the search touched, hottest first."""
         touched = {step.tier for step in self.segments}
-        return tuple(tier for tier in ("hot", "warm", "cold") if tier in touched)
+        return tuple(tier for tier in TIERS if tier in touched)
 
 
 class Hits(Sequence[Hit]):

@@ -9,7 +9,7 @@ import triton
 import triton.language as tl
 
 
-@triton.jit(do_not_specialize=["n", "batch", "several"])
+@triton.jit(do_not_specialize=["n", "batch", "several"], do_not_specialize_on_alignment=["m", "u", "v"])
 def maxima(
     codes, scale, bias, error, longest, bits, q, m, u, v, out, n, batch, several,
     DIMS: tl.constexpr, STEP: tl.constexpr, WIDE: tl.constexpr, TILE: tl.constexpr, GROUP: tl.constexpr,
@@ -47,7 +47,7 @@ def maxima(
         tl.store(out + groups[None, :] * batch + b[:, None], best, mask=there[:, None])
 
 
-@triton.jit(do_not_specialize=["n", "wanted"])
+@triton.jit(do_not_specialize=["n", "wanted"], do_not_specialize_on_alignment=["m", "u", "v"])
 def rows_of(
     codes, scale, bias, error, longest, bits, q, m, u, v, groups, out, n, wanted,
     DIMS: tl.constexpr, STEP: tl.constexpr, ROWS: tl.constexpr, GROUP: tl.constexpr,

@@ -37,7 +37,21 @@ def out_of_memory(error: BaseException) -> bool:
     return (module == "torch" and "OutOfMemory" in type(error).__name__) or any(words in said for words in _FULL)
 
 
-_LOST = ("cuda error", "device-side assert", "cudnn error", "cublas", "hip error", "driver shutting down", "unspecified launch")
+_LOST = (
+    "cuda error",
+    "cuda driver error",
+    "error [cuda]",
+    "illegal memory access",
+    "device-side assert",
+    "unspecified launch",
+    "driver shutting down",
+    "hip error",
+    "cudnn error",
+    "cudnn_status_execution_failed",
+    "cublas_status_execution_failed",
+    "cublas_status_internal_error",
+    "cublas_status_not_initialized",
+)
 
 
 def lost(error: BaseException) -> bool:

@@ -12,11 +12,11 @@ from nearfield.device import _torch
 from nearfield.device.codes import Asked, Codes
 from nearfield.device.layout import GROUP, TILE
 
-SCORES = 16 << 20
-"""Numbers of the score matrix of a tile, at most."""
+ROOM = 64 << 20
+"""Bytes that a pass may take, where nothing else is said."""
 
 
-def maxima(codes: Codes, asked: Asked, bits: Any, group: int) -> Any:
+def maxima(codes: Codes, asked: Asked, bits: Any, group: int, room: int = ROOM) -> Any:
     """The largest upper bound of the scores of each group of rows.
 
     Args:
@@ -24,13 +24,15 @@ def maxima(codes: Codes, asked: Asked, bits: Any, group: int) -> Any:
         asked: b queries.
         bits: uint8 (rows / 8,) on the device, which rows may be returned, little bit order; None for all.
         group: rows of a group, a multiple of GROUP that divides TILE.
+        room: bytes that may be taken meanwhile, as far as one tile allows.
 
     Returns:
         float32 (rows / group, b); -inf where no row of a group may be returned.
     """
     torch = _torch.torch()
     out = torch.empty((codes.rows // group, len(asked)), device=codes.device, dtype=torch.float32)
-    step = max(TILE, SCORES // max(len(asked), codes.codes.shape[1]) // TILE * TILE)
+    each = 12 * len(asked) + 4 * codes.codes.shape[1] + 16
+    step = max(TILE, room // each // TILE * TILE)
     q = asked.q.float().T
     for start in range(0, codes.rows, step):
         stop = min(start + step, codes.rows)
@@ -62,7 +64,7 @@ def _unpacked(torch: Any, bits: Any) -> Any:
     return (bits[:, None] >> torch.arange(8, device=bits.device, dtype=torch.uint8) & 1).bool().flatten()
 
 
-def rows_of(codes: Codes, asked: Asked, bits: Any, groups: Any, group: int) -> Any:
+def rows_of(codes: Codes, asked: Asked, bits: Any, groups: Any, group: int, room: int = ROOM) -> Any:
     """Upper bounds of the scores of the rows of chosen groups.
 
     Args:
@@ -71,6 +73,7 @@ def rows_of(codes: Codes, asked: Asked, bits: Any, groups: Any, group: int) -> A
         bits: as in `maxima`.
         groups: int64 (b, w), the groups of each query.
         group: rows of a group.
+        room: as in `maxima`.
 
     Returns:
         float32 (b, w x group); -inf for rows that may not be returned.
@@ -78,8 +81,9 @@ def rows_of(codes: Codes, asked: Asked, bits: Any, groups: Any, group: int) -> A
     torch = _torch.torch()
     rows = (groups[:, :, None] * group + torch.arange(group, device=codes.device)).flatten(1)
     out = torch.empty(rows.shape, device=codes.device, dtype=torch.float32)
-    for i in range(len(asked)):
-        where = rows[i]
+    step = max(GROUP, room // (8 * codes.codes.shape[1] + 40))
+    for i, start in ((i, start) for i in range(len(asked)) for start in range(0, rows.shape[1], step)):
+        where = rows[i, start : start + step]
         scores = codes.codes[where].float() @ asked.q[i].float()
         if codes.scale is not None:
             scores *= codes.scale[where]
@@ -90,5 +94,5 @@ def rows_of(codes: Codes, asked: Asked, bits: Any, groups: Any, group: int) -> A
         keep = where < codes.n
         if bits is not None:
             keep &= (bits[where >> 3] >> (where & 7).to(torch.uint8) & 1).bool()
-        out[i] = torch.where(keep, scores, float("-inf"))
+        out[i, start : start + step] = torch.where(keep, scores, float("-inf"))
     return out

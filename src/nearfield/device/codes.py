@@ -16,12 +16,14 @@ import numpy as np
 
 from nearfield.core.metric import Metric, Vectors
 from nearfield.device import _torch, layout
-from nearfield.device.layout import BITMAPS, GROUP, TILE, Dtype
+from nearfield.device.layout import BITMAPS, GROUP, Dtype
 
 CHUNK = 32 << 20
 """Bytes of float32 vectors that travel to the device at a time, at most."""
 COPIES = 6
 """Times their bytes that encoding them takes of the device meanwhile."""
+UNSEEN = 2.0**-62
+"""Differences between a number and its code, in units of the code, whose squares float32 does not see: added to every error."""
 BELOW = 1 - 2.0**-19
 """Squared lengths are made less by so much, more than their rounding: scores made of them stay upper bounds."""
 ALONE = 64
@@ -116,10 +118,10 @@ def encode(
         torch.zeros(rows // GROUP, **make),
         raw=torch.empty((n, dim), **make) if raw else None,
     )
-    step = max(TILE, min(CHUNK, workspace // COPIES) // (4 * dim) // TILE * TILE)
+    step = max(GROUP, min(CHUNK, workspace // COPIES) // (4 * dim) // GROUP * GROUP)
     if dtype == "float16":
         top = 1.0 if metric is Metric.COSINE else max(_top(x[start : start + step]) for start in range(0, n, step))
-        out.factor = 2.0 ** -np.floor(np.log2(TOP / top)) if top > 0 else 1.0
+        out.factor = 2.0 ** max(-100.0, -np.floor(np.log2(TOP / top))) if top > 0 else 1.0
     for start in range(0, n, step):
         part = _sent(x[start : start + step], device)
         if out.raw is not None:
@@ -145,7 +147,7 @@ def _sent(x: Any, device: str) -> Any:
 
 
 def _encode_part(torch: Any, out: Codes, part: Any, start: int) -> None:
-    """Codes, lengths and bounds of some rows; `start` is a multiple of TILE."""
+    """Codes, lengths and bounds of some rows; `start` is a multiple of GROUP."""
     count, dims = len(part), out.codes.shape[1]
     wide = torch.nn.functional.pad(part, (0, dims - out.dim)) if dims != out.dim else part
     if out.dtype == "float16":
@@ -153,15 +155,17 @@ def _encode_part(torch: Any, out: Codes, part: Any, start: int) -> None:
         codes = unit.half()
         difference, length = (unit - codes.float()).norm(dim=1), codes.float().norm(dim=1)
         difference, length = difference * out.factor, length * out.factor
+        floor = UNSEEN * dims**0.5 * out.factor
     else:
         top = part.abs().amax(dim=1)
         scale = torch.where(top > 1e-30, top / 127, torch.ones_like(top))
         unit = wide / scale[:, None]
         codes = unit.round().clamp(-127, 127).to(torch.int8)
         difference, length = (unit - codes.float()).norm(dim=1) * scale, codes.float().norm(dim=1) * scale
+        floor = UNSEEN * dims**0.5 * scale
         out.scale[start : start + count] = scale
     out.codes[start : start + count] = codes
-    difference, length = difference * 1.0001 + 1e-37, length * 1.0001
+    difference, length = difference * 1.0001 + floor, length * 1.0001
     if out.bias is not None:
         squared = (part * part).sum(dim=1)
         out.bias[start : start + count] = -squared * BELOW
@@ -213,7 +217,7 @@ def ask(queries: Vectors | Any, codes: Codes) -> Asked:
     unit = scaled / length
     q = unit.half()
     off = (unit - q.float()).norm(dim=1) * 1.0001
-    size = (top * length)[:, 0]
+    size = torch.where(exact.any(dim=1), (top * length)[:, 0], 0.0)
     alpha, base = (2.0, -size * size * BELOW) if codes.metric is Metric.L2 else (1.0, torch.zeros_like(size))
     padded = torch.nn.functional.pad(q, (0, codes.codes.shape[1] - codes.dim)).contiguous()
     return Asked(padded, alpha * size * codes.factor, alpha * size, alpha * size * (off + _rounding(codes)), base, exact)
@@ -233,7 +237,7 @@ def _ask_on_host(torch: Any, exact: Vectors, codes: Codes) -> Asked:
     q = packed[: ends[0]].view(np.float16).reshape(m, dims)
     q[:, : codes.dim] = unit
     off = np.sqrt(np.square(unit - q[:, : codes.dim].astype(np.float32)).sum(axis=1)) * 1.0001
-    size = (top * length)[:, 0]
+    size = np.where(exact.any(axis=1), (top * length)[:, 0], np.float32(0))
     by_distance = codes.metric is Metric.L2
     alpha = 2.0 if by_distance else 1.0
     numbers = packed[ends[0] : ends[1]].view(np.float32).reshape(4, m)

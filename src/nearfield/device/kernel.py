@@ -35,12 +35,6 @@ def _kernels() -> tuple[Any, Any]:
     return made.maxima, made.rows_of
 
 
-def _on(torch: Any, device: str) -> None:
-    """Triton starts kernels on the thread's current device: that of the codes."""
-    if device.startswith("cuda"):
-        torch.cuda.set_device(device)
-
-
 def _shape(batch: int) -> tuple[int, int, int, int]:
     """Queries of a program, numbers of a step, warps, stages at most: more than there are steps only take shared memory."""
     if batch <= SMALL:
@@ -50,8 +44,8 @@ def _shape(batch: int) -> tuple[int, int, int, int]:
     return 128, 64, 8, 3
 
 
-def maxima(codes: Codes, asked: Asked, bits: Any, group: int) -> Any:
-    """See blocks.maxima."""
+def maxima(codes: Codes, asked: Asked, bits: Any, group: int, room: int = 0) -> Any:
+    """See blocks.maxima; it takes no room of its own. Triton starts on the current card: that of the codes, see at_work."""
     torch = _torch.torch()
     kernel, _ = _kernels()
     batch, dims = len(asked), int(codes.codes.shape[1])
@@ -60,7 +54,6 @@ def maxima(codes: Codes, asked: Asked, bits: Any, group: int) -> Any:
     step = next(s for s in (step, 32, 16) if dims % s == 0)
     several, stages = -(-batch // wide), min(stages, max(2, dims // step))
     none = codes.error
-    _on(torch, codes.device)
     kernel[(codes.rows // TILE * several,)](
         codes.codes,
         none if codes.scale is None else codes.scale,
@@ -92,14 +85,13 @@ def maxima(codes: Codes, asked: Asked, bits: Any, group: int) -> Any:
     return out
 
 
-def rows_of(codes: Codes, asked: Asked, bits: Any, groups: Any, group: int) -> Any:
-    """See blocks.rows_of."""
+def rows_of(codes: Codes, asked: Asked, bits: Any, groups: Any, group: int, room: int = 0) -> Any:
+    """See blocks.rows_of; it takes no room of its own."""
     torch = _torch.torch()
     _, kernel = _kernels()
     batch, wanted = (int(s) for s in groups.shape)
     out = torch.empty((batch, wanted * group), device=codes.device, dtype=torch.float32)
     none, dims = codes.error, int(codes.codes.shape[1])
-    _on(torch, codes.device)
     kernel[(batch * wanted,)](
         codes.codes,
         none if codes.scale is None else codes.scale,

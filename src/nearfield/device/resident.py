@@ -9,14 +9,18 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from nearfield.core.metric import Metric, Positions, Scores, Vectors
+from nearfield.device.failures import DeviceFull
 from nearfield.device.layout import Dtype
 from nearfield.device.pool import Pool
-from nearfield.device.scan import Bitmap, DeviceFull, Scan
+from nearfield.device.scan import Bitmap, Scan
 from nearfield.device.spread import Replicas, Shards, bounds, bytes_each
 
 TIMED = (1, 64)
 """Sizes of the batches that are timed."""
-HITS, MANY, ROUNDS = 10, 512, 3
+HITS, ROUNDS = 10, 3
+"""Hits of the searches that are timed, and how often, the first not counted."""
+MANY = 512
+"""Hits of the widest search that kernels are compiled for beforehand."""
 WARMED = (1, 64, 256)
 """Sizes of batches for which kernels differ."""
 
@@ -26,7 +30,7 @@ class OnDevices:
 
     def __init__(self, scan: Scan | Shards | Replicas, pool: Pool, held: dict[str, int], took: tuple[float, float]) -> None:
         self._scan, self._pool, self._held, self._took = scan, pool, held, took
-        self.device, self.dtype, self.nbytes = scan.device, scan.dtype, sum(held.values())
+        self.device, self.form, self.nbytes = scan.device, scan.dtype, sum(held.values())
 
     @property
     def devices(self) -> tuple[str, ...]:
@@ -41,6 +45,10 @@ class OnDevices:
         """See device.scan.Scan.search."""
         return self._scan.search(queries, k, allow)
 
+    def time(self, vectors: Vectors) -> None:
+        """Measures what searches take, with some of the vectors as queries."""
+        self._took = _timed(self._scan, vectors)
+
     def seconds(self, m: int) -> float:
         """About what a search of m queries takes: measured for one and for 64, a line between and beyond."""
         one, many = self._took
@@ -48,9 +56,19 @@ class OnDevices:
 
     def close(self) -> None:
         """Gives the memory back; a search that runs is finished first."""
-        self._scan.close()
         held, self._held = self._held, {}
-        self._pool.release(held)
+        try:
+            self._scan.close()
+        finally:
+            self._pool.release(held)
+
+    def leave(self, device: str, why: str) -> None:
+        """One of several devices is lost, and the others go on: nothing is held of it any more."""
+        self._pool.lose([device], why)
+        left = self._held.pop(device, 0)
+        self._pool.release({device: left})
+        self.nbytes -= left
+        self.device = ",".join(self._held)
 
 
 def needs(n: int, dim: int, dtype: Dtype, metric: Metric, devices: Sequence[str], spread: str) -> dict[str, int]:
@@ -87,14 +105,16 @@ def put(
         if len(made) > 1 and spread == "shard":
             scan = Shards([(start, part) for (start, _), part in zip(edges, made, strict=True)])
         elif len(made) > 1:
-            scan = Replicas(made)
+            scan = Replicas(made, lambda device, why: whole.leave(device, why))
+        whole = OnDevices(scan, pool, wanted, (0.0, 0.0))
         if devices[0].startswith("cuda"):
             _warm(scan, vectors)
-        return OnDevices(scan, pool, wanted, _timed(scan, vectors))
+        whole.time(vectors)
+        return whole
     except BaseException:
+        pool.release(wanted)
         for part in made:
             part.close()
-        pool.release(wanted)
         raise
 
 

@@ -8,6 +8,7 @@ whose bound reaches it are scored. Knows vectors, positions and bitmaps; no segm
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import weakref
@@ -23,6 +24,7 @@ import numpy.typing as npt
 from nearfield.core.metric import Metric, Positions, Scores, Vectors, scores
 from nearfield.device import _torch, blocks, kernel
 from nearfield.device.codes import Asked, Codes, ask, encode
+from nearfield.device.failures import DeviceFull, DeviceLost, at_work
 from nearfield.device.layout import BITMAPS, GROUP, TILE, Dtype
 
 log = logging.getLogger("nearfield.device")
@@ -41,26 +43,14 @@ LEAST_WORK = 8 << 20
 """Bytes of workspace below which a scan gives up instead of halving it once more."""
 
 
-class DeviceFull(Exception):
-    """The device has no room for a scan, however little at a time."""
-
-
-class DeviceLost(Exception):
-    """A device does not work any more in this process; `device`: which, empty where that is not known."""
-
-    def __init__(self, message: str, device: str = "") -> None:
-        super().__init__(message)
-        self.device = device
-
-
 class Passes(Protocol):
     """The two passes: plain PyTorch (blocks.py) or kernels (kernel.py)."""
 
-    def maxima(self, codes: Codes, asked: Asked, bits: Any, group: int) -> Any:
+    def maxima(self, codes: Codes, asked: Asked, bits: Any, group: int, room: int) -> Any:
         """See blocks.maxima."""
         ...
 
-    def rows_of(self, codes: Codes, asked: Asked, bits: Any, groups: Any, group: int) -> Any:
+    def rows_of(self, codes: Codes, asked: Asked, bits: Any, groups: Any, group: int, room: int) -> Any:
         """See blocks.rows_of."""
         ...
 
@@ -87,15 +77,22 @@ def passes_for(device: str) -> Passes:
     """The kernels where they run on a device, tried once in each process; else plain PyTorch, which is slower."""
     if not kernel.usable(device):
         return blocks
-    tiny = encode(np.eye(TILE, 16, dtype=np.float32), Metric.L2, device)
+    rng = np.random.default_rng(0)
+    few, queries = rng.standard_normal((300, 24)).astype(np.float32), rng.standard_normal((20, 24)).astype(np.float32)
     try:
-        bounds = kernel.maxima(tiny, ask(np.eye(1, 16, dtype=np.float32), tiny), None, GROUP).cpu()
+        codes = encode(few, Metric.L2, device)
+        asked = ask(queries, codes)
+        pairs = [(kernel.maxima(codes, asked, None, g), blocks.maxima(codes, asked, None, g)) for g in (GROUP, TILE)]
+        right = all(bool(((one == other) | ((one - other).abs() <= 1e-2)).all()) for one, other in pairs)
     except Exception as error:  # Triton compiles now: no C compiler, no headers, a card it does not know
         if _torch.out_of_memory(error) or _torch.lost(error):
             raise
         log.warning("the kernels do not run on %s, so that plain PyTorch scans, more slowly: %s", device, error)
         return blocks
-    return kernel if bool((bounds[:, 0] <= 1e-3).all()) else blocks
+    if not right:
+        log.warning("the kernels compute wrongly on %s, so that plain PyTorch scans, more slowly", device)
+        return blocks
+    return kernel
 
 
 class Scan:
@@ -103,8 +100,8 @@ class Scan:
 
     Args:
         codes: the vectors on the device.
-        vectors: prepared float32 (n, dim) on the host, perhaps memory-mapped: final scores come from them. None: there are none,
-            and `nearest` alone can be asked.
+        vectors: prepared float32 (n, dim) on the host, perhaps memory-mapped, which final scores come from; None: there are
+            none, and `nearest` alone can be asked.
         workspace: bytes that a search may take on the device beyond the codes.
         passes: the two passes; by default the kernels where they run, else plain PyTorch.
         lock: held while a search works on the device: one for all scans that share its workspace.
@@ -149,17 +146,16 @@ class Scan:
         Raises:
             DeviceFull, DeviceLost: the device has no room, or does not work.
         """
-        with translated(device):
+        with at_work(device):
             codes = encode(vectors, metric, device, dtype, raw=raw, workspace=workspace // 2, progress=progress)
-        return cls(codes, vectors if isinstance(vectors, np.ndarray) else None, workspace // 2, lock=lock)
+            return cls(codes, vectors if isinstance(vectors, np.ndarray) else None, workspace // 2, lock=lock)
 
     def close(self) -> None:
         """Gives the device's memory back, after the search that runs; searches after it raise DeviceFull."""
         with self._lock:
             self._codes = None
             self._bits.clear()
-            if self.device.startswith("cuda"):
-                _torch.torch().cuda.empty_cache()
+            _give_back(self.device)
 
     def search(self, queries: Vectors, k: int, allow: Bitmap | None = None) -> tuple[Scores, Positions]:
         """The k best rows for each query, exactly: the same as index.exact.search.
@@ -181,7 +177,7 @@ class Scan:
         values, where = np.full((len(queries), k), -np.inf, np.float32), np.full((len(queries), k), -1, np.int64)
         start = 0
         while start < len(queries):
-            with self._lock, translated(self.device):
+            with self._lock, at_work(self.device):
                 codes = self._held()
                 width = min(k + SPARE[codes.dtype], codes.n)
                 some = queries[start : start + self._at_once(codes, width, len(queries) - start)]
@@ -192,6 +188,7 @@ class Scan:
                     if not _torch.out_of_memory(error) or self._workspace < LEAST_WORK:
                         raise
                     self._workspace //= 2
+                    _give_back(self.device)
                     continue
                 del found, asked
             for i, query in enumerate(some):
@@ -207,10 +204,12 @@ class Scan:
     def nearest(self, queries: Any, k: int) -> tuple[Any, Any]:
         """As `search` where float32 vectors are on the device too, without the host: scores and positions as tensors there.
 
+        For who works on the device; a collection's scores come from its files, by `search`.
+
         Queries may be a tensor on the device. Scores are float32 products; equal ones may come in any order.
         """
         torch = _torch.torch()
-        with self._lock, translated(self.device):
+        with self._lock, at_work(self.device):
             codes = self._held()
             if codes.raw is None:
                 raise ValueError("the float32 vectors are not on the device: put them there with raw=True")
@@ -223,7 +222,7 @@ class Scan:
 
     def _all_reaching(self, query: npt.NDArray[np.float32], allow: Bitmap | None, width: int, least: float) -> Positions:
         """Ascending positions of all rows whose upper bound reaches a score, for a query whose survivors proved nothing."""
-        with self._lock, translated(self.device):
+        with self._lock, at_work(self.device):
             codes = self._held()
             self.widened += 1
             asked, bits = ask(query[None], codes), self._bitmap(codes, allow)
@@ -250,10 +249,10 @@ class Scan:
     def _survivors(self, codes: Codes, asked: Asked, bits: Any, width: int) -> Survivors:
         """The `width` rows with the largest upper bounds."""
         torch = _torch.torch()
-        group = TILE if codes.n >= WHOLE_FROM and width <= WHOLE_TO + SPARE[codes.dtype] else GROUP
-        maxima = self._passes.maxima(codes, asked, bits, group)
+        group = _group(codes, width)
+        maxima = self._passes.maxima(codes, asked, bits, group, self._workspace // 2)
         groups, least = _largest(torch, maxima, min(width, len(maxima)))
-        bounds = self._passes.rows_of(codes, asked, bits, groups, group)
+        bounds = self._passes.rows_of(codes, asked, bits, groups, group, self._workspace // 2)
         values, at = bounds.topk(width, dim=1)
         rows = (groups[:, :, None] * group + torch.arange(group, device=codes.device)).flatten(1)
         positions = torch.where(values > float("-inf"), rows.gather(1, at), -1)
@@ -271,7 +270,7 @@ class Scan:
         parts = []
         for start in range(0, len(groups), step):
             some = groups[None, start : start + step]
-            bounds = self._passes.rows_of(codes, one, bits, some, found.group)[0]
+            bounds = self._passes.rows_of(codes, one, bits, some, found.group, self._workspace // 2)[0]
             at = (bounds >= least).nonzero()[:, 0]
             parts.append((some[0, at // found.group] * found.group + at % found.group).cpu().numpy())
         return np.sort(np.concatenate(parts)) if parts else np.empty(0, np.int64)
@@ -285,11 +284,17 @@ class Scan:
 
     def _at_once(self, codes: Codes, width: int, m: int) -> int:
         """Queries of the next batch, by what each takes of the workspace: of m that remain an even part, in whole tiles."""
-        group = TILE if codes.n >= WHOLE_FROM and width <= WHOLE_TO + SPARE[codes.dtype] else GROUP
+        group = _group(codes, width)
         groups = codes.rows // group
         looked = min(width, groups) * group
-        each = 4 * groups + 8 * groups // FOLD + 8 * min(width, groups) * FOLD + 28 * looked + 16 * codes.dim
-        each += 4 * width * codes.dim if codes.raw is not None else 0
+        near = min(width, groups)
+        each = 4 * groups  # the maxima
+        each += (
+            8 * groups // FOLD + 8 * near * FOLD
+        )  # the largest of each fold, and the folds that are looked at: values and places
+        each += 28 * looked  # rows of the groups looked at: bounds, sorted bounds and their places, positions
+        each += 16 * codes.dim  # the query, as it came, scaled, and halved
+        each += 4 * width * codes.dim if codes.raw is not None else 0  # vectors scored again there
         most = max(1, min(AT_ONCE, self._workspace // each))
         if most >= TILE:
             most -= most % TILE
@@ -314,22 +319,16 @@ class Scan:
         return sent
 
 
-class translated:
-    """Turns PyTorch's errors on a device into DeviceFull and DeviceLost; others pass."""
+def _give_back(device: str) -> None:
+    """Gives memory that PyTorch keeps for later back to the card; one that is lost has none to give."""
+    if device.startswith("cuda"):
+        with contextlib.suppress(RuntimeError), at_work(device):
+            _torch.torch().cuda.empty_cache()
 
-    def __init__(self, device: str) -> None:
-        self._device = device
 
-    def __enter__(self) -> None:
-        return
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if error is None or isinstance(error, (DeviceFull, DeviceLost)):
-            return
-        if _torch.out_of_memory(error):
-            raise DeviceFull(str(error).splitlines()[0][:200]) from error
-        if _torch.lost(error):
-            raise DeviceLost(str(error).splitlines()[0][:200], self._device) from error
+def _group(codes: Codes, width: int) -> int:
+    """Rows that share a maximum, where `width` rows are scored again."""
+    return TILE if codes.n >= WHOLE_FROM and width <= WHOLE_TO + SPARE[codes.dtype] else GROUP
 
 
 def _best(
@@ -374,3 +373,6 @@ def _rescored(torch: Any, codes: Codes, asked: Asked, positions: Any) -> Any:
     else:
         values = (rows * asked.exact[:, None, :]).sum(dim=2)
     return torch.where(positions >= 0, values, float("-inf"))
+
+
+__all__ = ["DeviceFull", "DeviceLost", "Passes", "Scan", "passes_for"]

@@ -11,15 +11,16 @@ import logging
 import threading
 import weakref
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import numpy.typing as npt
 
 from nearfield.core.metric import Metric, Positions, Scores, Vectors
+from nearfield.device.failures import DeviceFull, DeviceLost
 from nearfield.device.layout import TILE, Dtype, nbytes
-from nearfield.device.scan import Bitmap, DeviceLost, Scan
+from nearfield.device.scan import Bitmap, Scan
 
 log = logging.getLogger("nearfield.device")
 SPREADS = ("shard", "replicate")
@@ -90,10 +91,15 @@ class Shards:
 
 
 class Replicas:
-    """All rows on each device: the queries of a batch are dealt out, single ones go to the devices in turn."""
+    """All rows on each device: the queries of a batch are dealt out, single ones go to the devices in turn.
 
-    def __init__(self, scans: Sequence[Scan]) -> None:
-        self._scans = list(scans)
+    Args:
+        scans: one for each device.
+        on_lost: called with a device that is left out, and why.
+    """
+
+    def __init__(self, scans: Sequence[Scan], on_lost: Callable[[str, str], None] | None = None) -> None:
+        self._scans, self._on_lost = list(scans), on_lost
         self.device = ",".join(scan.device for scan in scans)
         self.dtype, self.n = scans[0].dtype, scans[0].n
         self.nbytes = sum(scan.nbytes for scan in scans)
@@ -122,15 +128,22 @@ class Replicas:
                     found.append(one.result())
                 except DeviceLost as error:
                     self._leave_out(scan, error)
+                except DeviceFull:
+                    if scan in self._scans:  # else another search left it out meanwhile
+                        raise
             if len(found) == len(parts):
                 return np.concatenate([v for v, _ in found]), np.concatenate([p for _, p in found])
 
     def _leave_out(self, scan: Scan, error: DeviceLost) -> None:
         with self._lock:
-            if scan in self._scans:
+            known = scan in self._scans
+            if known:
                 self._scans.remove(scan)
-                log.error("device %s is lost and left out: %s", scan.device, error)
-        scan.close()
+        if known:
+            scan.close()
+            log.error("device %s is lost and left out: %s", scan.device, error)
+            if self._on_lost is not None:
+                self._on_lost(scan.device, str(error))
 
     def close(self) -> None:
         """See Scan.close."""

@@ -15,7 +15,7 @@ from nearfield.doctor.child import MARK
 from nearfield.doctor.outside import Outside, Ran
 
 SECONDS = {"libraries": 120.0, "card": 120.0, "faiss-gpu": 300.0, "recall": 120.0, "embedding": 180.0}
-"""What each trial may take on a slow or busy machine; here all of them take about ten. PTX is compiled within faiss-gpu's."""
+"""What each trial may take, busy machines included: on two cores about ten seconds in all. faiss-gpu's has PTX to compile."""
 AT_ONCE = 2
 OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
 LAUNCH = "import json, sys; sys.path[:] = json.loads(sys.argv.pop(1)); from nearfield.doctor.child import main; main()"

@@ -9,16 +9,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from nearfield.core.metric import Metric
+from nearfield.device.failures import DeviceFull, DeviceLost
 from nearfield.device.pool import Pool
-from nearfield.device.scan import DeviceFull, DeviceLost
 from nearfield.engine.open_index import OpenIndex
 from nearfield.index import decode_kind
+from nearfield.index.gpu.sizes import TEMPORARY
 
 if TYPE_CHECKING:
     from nearfield.index.gpu.index import GpuIndex
-
-TEMPORARY = 256 << 20
-"""Bytes that FAISS keeps on the card to work in: reserved with each clone, taken once."""
 
 
 class ClonedIndex:
@@ -29,7 +27,7 @@ class ClonedIndex:
         index: what answers; where the card cannot, the index on the processor does.
     """
 
-    dtype = "index"
+    form = "index"
 
     def __init__(self, number: int, index: GpuIndex, pool: Pool, device: str, nbytes: int) -> None:
         self.number, self.index, self.device, self.nbytes = number, index, device, nbytes
@@ -51,10 +49,12 @@ class ClonedIndex:
 
     def close(self) -> None:
         """Gives the memory back."""
-        self.index.close()
         if self._open:
             self._open = False
-            self._pool.release({self.device: self.nbytes})
+            try:
+                self.index.close()
+            finally:
+                self._pool.release({self.device: self.nbytes})
 
 
 def needs(opened: OpenIndex, n: int, dim: int, metric: Metric, devices: Sequence[str]) -> list[int] | None:

@@ -44,7 +44,7 @@ class LocalEngine:
         loading: how many bulk loads are running; merges and index builds wait for them.
         recorder: the sample of queries asked.
         pin: the tier that all segments should be in, or None; was_hot: segments that were on a device when it was last open.
-        devices: whether devices may be used; on_pin: called after the pin was changed.
+        devices: whether there are any to be used; None: nobody asked for them; on_pin: called after the pin was changed.
         loaded_at: `time.monotonic()` at the end of the last bulk load.
         build_threads: of index builds, at idle priority; None: all cores, at a lower priority than searches.
         on_change: called after each commit and never waited for; None until someone maintains the collection.
@@ -73,8 +73,8 @@ class LocalEngine:
         recorded = queries.read_state(self._connection)
         self.pin = tiers.read_pin(self._connection)
         self.was_hot = frozenset(n for n, tier in tiers.read(self._connection).items() if tier == "hot")
-        self.on_pin: Callable[[], None] | None = None
-        self.devices = False
+        self.on_pin: Callable[[float | None], None] | None = None
+        self.devices: bool | None = None
         if not read_only:
             self._start_writing()
         self.recorder = Recorder(recorded, self.dim, None if read_only else self.submit)
@@ -202,12 +202,18 @@ class LocalEngine:
         """Writes down where a segment is kept, for the next opening."""
         self.submit(lambda t: tiers.write(t.connection, {segment: tier}), alone=True)
 
-    def write_pin(self, tier: str | None, *, move: bool = True) -> None:
-        """Pins all segments, present and future, to a tier; None lets the policy decide. `move`: waits for the moves."""
+    def write_pin(self, tier: str | None, *, move: bool = True, patience: float | None = None) -> None:
+        """Pins all segments, present and future, to a tier; None lets the policy decide.
+
+        Args:
+            tier: which, or None.
+            move: waits for the moves.
+            patience: seconds, after which they go on in the background; None: until they are made.
+        """
         self.submit(lambda t: tiers.write_pin(t.connection, tier), alone=True)
         self.pin = tier
         if move and self.on_pin is not None:
-            self.on_pin()
+            self.on_pin(patience)
 
     def forget_tuning(self) -> None:
         """Removes what a tuning that was killed left: copies of vectors and queries."""

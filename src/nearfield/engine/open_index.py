@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 
-from nearfield.core.errors import InvalidInput
+from nearfield.core.errors import Corrupt, InvalidInput
 from nearfield.index import decode_kind
 from nearfield.index.base import Effort, Index
 from nearfield.index.curve import Curve, Point
@@ -24,6 +24,8 @@ class IndexFile:
 
     def __init__(self, opener: Callable[[], Index], expected: int = 0) -> None:
         self._opener, self._resident = opener, expected
+        self.broken: str | None = None
+        """Why it could not be opened; it is not tried again, and waits to be built anew."""
         self._index: Index | None = None
         self._lock = threading.Lock()
 
@@ -32,8 +34,14 @@ class IndexFile:
         index = self._index
         if index is None:
             with self._lock:
+                if self.broken is not None:
+                    raise Corrupt(self.broken)
                 if self._index is None:
-                    self._index = self._opener()
+                    try:
+                        self._index = self._opener()
+                    except (Corrupt, OSError) as error:
+                        self.broken = str(error)
+                        raise
                     self._resident = self._index.resident_bytes
                 index = self._index
         return index

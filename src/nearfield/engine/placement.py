@@ -8,14 +8,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Literal
 
+from nearfield.core.types import Tier
 from nearfield.device.resident import OnDevices
 from nearfield.engine.cloned import ClonedIndex
-
-Tier = Literal["hot", "warm", "cold"]
-TIERS: tuple[Tier, ...] = ("hot", "warm", "cold")
-
 
 Resident = OnDevices | ClonedIndex
 """What a device holds of a segment: its vectors, which are scanned, or its index."""

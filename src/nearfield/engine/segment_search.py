@@ -21,7 +21,7 @@ from nearfield.core.errors import Corrupt, DeadlineExceeded
 from nearfield.core.filters import Filter
 from nearfield.core.metric import Metric, Vectors, scores
 from nearfield.core.types import SegmentPlan
-from nearfield.device.scan import DeviceFull, DeviceLost
+from nearfield.device.failures import DeviceFull, DeviceLost
 from nearfield.engine.matches import Allowed
 from nearfield.engine.snapshot import OpenIndex, SegmentView
 from nearfield.index import exact, rates
@@ -115,7 +115,7 @@ def search(view: SegmentView, queries: Vectors, k: int, request: Request, metric
 def _point(view: SegmentView, allowed: Allowed, k: int, request: Request, metric: Metric) -> Point | None:
     """The setting to search the index with, or None where a scan of what is allowed is the better way."""
     index = view.index
-    if index is None or request.exact:
+    if index is None or request.exact or index.file.broken is not None:
         return None
     if request.effort is not None:
         return Point(k, index.setting(request.effort), 0.0, 0.0, 0, "")

@@ -65,7 +65,7 @@ class SegmentStats:
     Attributes:
         tier: where it is kept: "hot", "warm" or "cold"; where this was opened read-only without devices, as who writes kept it.
         device: what holds it where it is hot here, such as "cuda:0"; several are separated by commas.
-        device_bytes: bytes there, and `device_dtype`: of which type.
+        device_bytes: bytes there, and `device_form`: "float16" or "int8" vectors, or its "index".
         searches: queries that looked at it since it was opened.
     """
 
@@ -77,7 +77,7 @@ class SegmentStats:
     tier: str = "warm"
     device: str | None = None
     device_bytes: int = 0
-    device_dtype: str | None = None
+    device_form: str | None = None
     searches: int = 0
 
 
@@ -158,7 +158,7 @@ def collect(name: str, engine: LocalEngine, background: Background | None) -> St
                 "hot" if written and view.segment.number in engine.was_hot else place.tier,
                 None if there is None else there.device,
                 0 if there is None else there.nbytes,
-                None if there is None else there.dtype,
+                None if there is None else there.form,
                 place.searches,
             )
         )

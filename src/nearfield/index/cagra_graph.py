@@ -1,6 +1,6 @@
 """A CAGRA graph: built on a card from all rows at once, put into FAISS's IndexHNSWCagra, searched there by a processor.
 
-Measured as the file is, on the processor that built it; `gpu_index` sees to it that a card answers as well.
+Measured as the file is, on the processor that built it; `index.gpu.match` sees to it that a card answers as well.
 """
 
 from __future__ import annotations
@@ -108,11 +108,11 @@ def on_card(kind: Cagra, rows: npt.NDArray[Any], metric: Metric) -> Any:
     Raises:
         NearfieldError: no card here, or the card has too little memory free; the message says how much is needed.
     """
-    from nearfield.index.gpu import build as gpu_build
+    from nearfield.index.gpu.build import claim
     from nearfield.index.gpu.owner import Held
 
     n, dim = rows.shape
-    owner = gpu_build.claim(kind, n, dim, metric)
+    owner = claim(kind, n, dim, metric)
 
     def build(held: Held) -> Any:
         faiss = _faiss.faiss

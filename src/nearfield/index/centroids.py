@@ -6,9 +6,7 @@ nlist vectors) and goes on with codes. Without a card everything is as FAISS doe
 
 from __future__ import annotations
 
-import glob
 import logging
-import os
 import time
 from typing import Any
 
@@ -23,13 +21,11 @@ log = logging.getLogger("nearfield.index")
 WORTH = 2e11
 """Rows x lists x dim from which a card is asked: below, FAISS is done (2 x 10 rounds of it, 4 TFLOP: seconds on a server's
 processors, half a minute on two) about when PyTorch and the card's driver have started, which takes seconds too."""
-DRIVERS = ("/dev/nvidia[0-9]*", "/dev/dxg", "/dev/kfd")
-"""Device files of NVIDIA's driver, of the same under WSL, and of AMD's: without one, no card is there to ask for."""
 
 
 def training_device() -> str | None:
-    """The card with the most memory free, as PyTorch names it, or None. Loads PyTorch only where a driver's file is there."""
-    if os.environ.get("CUDA_VISIBLE_DEVICES", "0") in ("", "-1") or not any(glob.glob(pattern) for pattern in DRIVERS):
+    """The card with the most memory free, as PyTorch names it, or None. Loads PyTorch only where a card may be."""
+    if cards.plainly_none():
         return None
     try:
         device, _ = cards.choose("auto")

@@ -63,10 +63,10 @@ class FaissKind(ABC):
     def start(self, sample: Vectors, n: int, metric: Metric, seed: int) -> Building:
         """See Kind."""
         from nearfield.index import _faiss
-        from nearfield.index.gpu import build as gpu_build
+        from nearfield.index.gpu import build
 
         _faiss.use_threads(len(sample))
-        on_card = gpu_build.begin(self, sample, n, metric, seed)
+        on_card = build.begin(self, sample, n, metric, seed)
         return on_card or self.start_on_processor(sample, n, metric, seed)
 
     def start_on_processor(self, sample: Vectors, n: int, metric: Metric, seed: int) -> Building:

@@ -16,7 +16,7 @@ class Tiers:
     Attributes:
         devices: budgets and what is held of them.
         memory: budget of warm segments; None: not limited.
-        memory_used: what the warm segments take when all of them has been touched.
+        memory_used: what the warm segments take when all of them has been touched, and indexes whose clones are on a card.
         segments: for each collection how many segments are of each tier.
         nbytes: for each collection the bytes of each tier: on devices, in memory, and of files that are opened on use.
         moves: segments moved so far, by the tier they went to.

@@ -11,11 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from nearfield.core.types import Tier
+
 STAY = 1.5
 """How much more often a segment must be asked than one that it would push out."""
 LEAST_RATE = 1 / 60
 """Queries a second from which a segment is worth a device."""
-SMALLER: tuple[Form, ...] = ("index", "int8", "float16")
+BY_BYTES: tuple[Form, ...] = ("index", "int8", "float16")
 """Forms by what they usually take."""
 ROOM_TO_GROW = 1.1
 """An int8 copy is replaced by a float16 one only where so much more room is left than that takes."""
@@ -36,23 +38,25 @@ class Unit:
         rate: queries a second, lately.
         hot: for each form that a device can hold the bytes on each device.
         warm: bytes of memory: vectors, and the index once it has been touched.
+        beside: bytes of memory that it takes while its index is on a device: that of the processor stays.
         pin: the tier that its collection is pinned to, or None.
         form: which it has, where it is hot.
         refused: whether a device refused it lately.
     """
 
     key: Key
-    tier: str
+    tier: Tier
     rate: float
     hot: Mapping[Form, Sequence[int]]
     warm: int
     pin: str | None = None
     form: Form | None = None
     refused: bool = False
+    beside: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Budgets:
+class Room:
     """Bytes that there are.
 
     Attributes:
@@ -69,29 +73,31 @@ class Move:
     """One segment to another tier, or on a device to another form."""
 
     key: Key
-    tier: str
+    tier: Tier
     form: Form | None = None
     reason: str = field(default="", compare=False)
 
 
-def propose(units: Sequence[Unit], budgets: Budgets) -> list[Move]:
+def propose(units: Sequence[Unit], room: Room) -> list[Move]:
     """The moves to make, in an order in which none is ever over budget: what gives room comes first."""
-    hot = _hot(units, budgets)
-    warm = _warm([unit for unit in units if unit.key not in hot], budgets.memory)
+    hot = _hot(units, room)
+    beside = sum(unit.beside for unit in units if hot.get(unit.key) == "index")
+    memory = None if room.memory is None else room.memory - beside
+    warm = _warm([unit for unit in units if unit.key not in hot], memory)
     leaving: list[Move] = []
     shrinking: list[Move] = []
     entering: list[Move] = []
     warming: list[Move] = []
     for unit in units:
         form = hot.get(unit.key)
-        tier = "hot" if form else "warm" if unit.key in warm else "cold"
+        tier: Tier = "hot" if form else "warm" if unit.key in warm else "cold"
         if (tier, form) == (unit.tier, unit.form if unit.tier == "hot" else None):
             continue
         move = Move(unit.key, tier, form, _why(unit, tier))
         if tier == "hot":
-            grows = unit.tier != "hot" or SMALLER.index(form or "index") > SMALLER.index(unit.form or "index")
+            grows = unit.tier != "hot" or BY_BYTES.index(form or "index") > BY_BYTES.index(unit.form or "index")
             (entering if grows else shrinking).append(move)
-        elif tier == "cold" or (unit.tier == "hot" and budgets.memory is None):
+        elif tier == "cold" or (unit.tier == "hot" and room.memory is None):
             leaving.append(move)
         else:
             warming.append(move)
@@ -100,33 +106,37 @@ def propose(units: Sequence[Unit], budgets: Budgets) -> list[Move]:
     return [*leaving, *shrinking, *entering, *warming]
 
 
-def _hot(units: Sequence[Unit], budgets: Budgets) -> dict[Key, Form]:
-    """What should be on the devices, and as which type of codes."""
-    if not budgets.devices:
+def _hot(units: Sequence[Unit], room: Room) -> dict[Key, Form]:
+    """What should be on the devices, and in which form."""
+    if not room.devices:
         return {}
     wanted = [unit for unit in units if _may_be_hot(unit)]
     wanted.sort(key=lambda unit: (unit.pin != "hot", -unit.rate * (STAY if unit.tier == "hot" else 1), unit.key))
-    room = list(budgets.devices)
+    left, memory = list(room.devices), room.memory
     chosen: dict[Key, Form] = {}
-    rest = [sum(column) for column in zip(*(_padded(unit.hot["int8"], len(room)) for unit in wanted), strict=True)]
+    rest = [sum(column) for column in zip(*(_padded(unit.hot["int8"], len(left)) for unit in wanted), strict=True)]
     for unit in wanted:
-        small, large = _padded(unit.hot["int8"], len(room)), _padded(unit.hot["float16"], len(room))
+        small, large = _padded(unit.hot["int8"], len(left)), _padded(unit.hot["float16"], len(left))
         rest = [total - own for total, own in zip(rest, small, strict=True)]
         spare = ROOM_TO_GROW if unit.tier == "hot" and unit.form != "float16" else 1.0
-        if all(spare * need + others <= left for need, others, left in zip(large, rest, room, strict=True)):
+        if all(spare * need + others <= there for need, others, there in zip(large, rest, left, strict=True)):
             chosen[unit.key], taken = "float16", large
-        elif _fits(small, room):
+        elif _fits(small, left):
             chosen[unit.key], taken = "int8", small
-        elif "index" in unit.hot and _fits(least := _padded(unit.hot["index"], len(room)), room):
+        elif "index" in unit.hot and _fits(least := _padded(unit.hot["index"], len(left)), left):
+            if memory is not None:
+                if unit.beside > memory:
+                    continue
+                memory -= unit.beside
             chosen[unit.key], taken = "index", least
         else:
             continue
-        room = [left - need for left, need in zip(room, taken, strict=True)]
+        left = [there - need for there, need in zip(left, taken, strict=True)]
     return chosen
 
 
-def _fits(need: Sequence[int], room: Sequence[int]) -> bool:
-    return all(own <= left for own, left in zip(need, room, strict=True))
+def _fits(need: Sequence[int], left: Sequence[int]) -> bool:
+    return all(own <= there for own, there in zip(need, left, strict=True))
 
 
 def _may_be_hot(unit: Unit) -> bool:
@@ -155,11 +165,13 @@ def _warm(units: Sequence[Unit], memory: int | None) -> set[Key]:
     return chosen
 
 
-def _why(unit: Unit, tier: str) -> str:
+def _why(unit: Unit, tier: Tier) -> str:
     if unit.pin is not None:
         return f"the collection is pinned to {unit.pin}" + ("" if unit.pin == tier else ", which has no room")
     if tier == "hot" and unit.tier == "hot":
         return "another form of it fits what room there is"
     if tier == "hot":
         return f"asked {unit.rate:.2g} times a second"
-    return "others are asked more often" if tier == "cold" or unit.tier == "hot" else f"asked {unit.rate:.2g} times a second"
+    if unit.tier == "hot":
+        return "others are asked more often"
+    return "memory has no room beside what is asked more" if tier == "cold" else f"asked {unit.rate:.2g} times a second"

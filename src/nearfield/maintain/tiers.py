@@ -11,26 +11,31 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from typing import cast
 
 from nearfield.core.errors import NearfieldError
+from nearfield.core.types import TIERS, Tier
 from nearfield.device import resident
+from nearfield.device.failures import DeviceFull, DeviceLost
 from nearfield.device.layout import DTYPES
 from nearfield.device.pool import Pool
-from nearfield.device.scan import DeviceFull, DeviceLost
 from nearfield.engine import cloned
 from nearfield.engine.local import LocalEngine
-from nearfield.engine.placement import Resident, Tier
+from nearfield.engine.placement import Resident
 from nearfield.engine.snapshot import SegmentView
+from nearfield.maintain import in_memory
 from nearfield.maintain.tier_report import Tiers
-from nearfield.maintain.tiering import Budgets, Form, Key, Move, Unit, propose
-from nearfield.store import layout, paging
+from nearfield.maintain.tiering import Form, Key, Move, Room, Unit, propose
 
 log = logging.getLogger("nearfield.tiers")
 EVERY = 5.0
 """Seconds between two looks."""
+NEVER = 1 << 62
+"""Bytes of a form that a device refused lately: none has so many."""
 HALF_LIFE = 60.0
 """Seconds after which a search counts half as much for the rate of its segment."""
+ROUNDS = 20
+"""Steps of `settle` at most."""
 REFUSED = 60.0
 """Seconds for which a segment that a device refused is not tried again; twice as long after each refusal, up to an hour."""
 
@@ -61,7 +66,8 @@ class TierKeeper:
         self._alarms = list(alarms)
         self._rates: dict[Key, float] = {}
         self._counts: dict[Key, int] = {}
-        self._refusals: dict[Key, tuple[float, float]] = {}
+        self._refusals: dict[tuple[Key, Form | None], tuple[float, float]] = {}
+        self._peace = 0
         self._placed: dict[Key, SegmentView] = {}
         self._moves: Counter[str] = Counter()
         self._looked = time.monotonic()
@@ -72,9 +78,9 @@ class TierKeeper:
         self._thread = threading.Thread(target=self._run, name="nearfield-tiers", daemon=True)
 
     @property
-    def has_devices(self) -> bool:
-        """Whether there are devices to put segments on, lost or not."""
-        return self._pool is not None
+    def has_devices(self) -> bool | None:
+        """Whether there are devices to put segments on, lost or not; None: nobody asked for any."""
+        return True if self._pool is not None else False if self._alarms else None
 
     def start(self) -> None:
         """Begins to look after the segments, in a thread."""
@@ -84,18 +90,19 @@ class TierKeeper:
         """Looks soon: a collection was opened, changed or pinned."""
         with self._wake:
             self._awake = True
-            self._wake.notify()
+            self._wake.notify_all()
 
     def close(self) -> None:
-        """Stops, and gives back all that is on devices."""
+        """Stops, and gives back what segments hold on devices; what FAISS keeps there to work in goes with the process."""
         with self._wake:
             self._stopping = True
-            self._wake.notify()
+            self._wake.notify_all()
         if self._thread.is_alive():
             self._thread.join()
-        for view in self._placed.values():
-            _close(view.place.move("warm"))
-        self._placed.clear()
+        for key in list(self._placed):
+            view = self._placed.pop(key, None)
+            if view is not None:
+                _close(view.place.move("warm"))
 
     def report(self) -> Tiers:
         """Where segments are now."""
@@ -107,21 +114,28 @@ class TierKeeper:
             for view in engine.snapshot.segments:
                 tier, there = view.place.tier, view.place.resident
                 counted[tier] += 1
-                summed[tier] += there.nbytes if there is not None else _warm_bytes(view)
-            segments[name] = {tier: counted[tier] for tier in ("hot", "warm", "cold")}
-            nbytes[name] = {tier: summed[tier] for tier in ("hot", "warm", "cold")}
+                summed[tier] += there.nbytes if there is not None else in_memory.nbytes(view)
+                if isinstance(there, cloned.ClonedIndex) and view.index is not None:
+                    used += view.index.file.resident_bytes
+            segments[name] = {tier: counted[tier] for tier in TIERS}
+            nbytes[name] = {tier: summed[tier] for tier in TIERS}
             used += summed["warm"]
         devices = () if self._pool is None else self._pool.uses()
-        return Tiers(devices, self._memory, used, segments, nbytes, dict(self._moves), tuple(self._alarms), self._doing)
+        alarms = [*self._alarms, *(_lost(use.device, use.lost) for use in devices if use.lost)]
+        return Tiers(devices, self._memory, used, segments, nbytes, dict(self._moves), tuple(alarms), self._doing)
 
     def _run(self) -> None:
         while True:
+            made = 0
             try:
-                self.step()
+                made = self.step()
             except Exception:
-                log.exception("segments could not be moved; it is tried again")
+                log.exception("segments could not be looked at; it is tried again")
             with self._wake:
-                self._wake.wait_for(lambda: self._stopping or self._awake, EVERY)
+                if not made:
+                    self._peace += 1
+                    self._wake.notify_all()
+                    self._wake.wait_for(lambda: self._stopping or self._awake, EVERY)
                 if self._stopping:
                     return
                 self._awake = False
@@ -142,18 +156,27 @@ class TierKeeper:
             rooms = [] if self._pool is None else [self._room(device, views) for device in devices]
             units = [self._unit(key, view, engines[key[0]], devices) for key, view in views.items()]
             made = 0
-            for move in propose(units, Budgets(rooms, self._memory)):
+            for move in propose(units, Room(rooms, self._memory)):
                 if self._stopping:
                     break
-                made += self._make(move, views[move.key], engines[move.key[0]])
-            self._trim(views)
+                try:
+                    made += self._make(move, views[move.key], engines[move.key[0]])
+                except Exception as error:  # of this segment alone: the others are moved
+                    self._refuse(move, f"it could not be moved to {move.tier}: {error!r}")
+            self._trim(views, engines)
             return made
 
-    def settle(self, rounds: int = 20) -> None:
-        """Steps until nothing is left to move; for those who want to wait for it."""
-        for _ in range(rounds):
-            if not self.step():
-                return
+    def settle(self, patience: float | None = None) -> None:
+        """Returns when nothing is left to move, or after `patience` seconds; then moves go on in the background."""
+        if patience is None:
+            for _ in range(ROUNDS):
+                if not self.step():
+                    return
+            return
+        self.look()
+        with self._wake:
+            since = self._peace
+            self._wake.wait_for(lambda: self._stopping or self._peace > since + 1, patience)
 
     # -- what the policy looks at
 
@@ -188,13 +211,19 @@ class TierKeeper:
         index = None if view.index is None else cloned.needs(view.index, n, engine.dim, engine.metric, devices)
         if index is not None:
             hot["index"] = index
-        refused = self._refusals.get(key, (0.0, 0.0))[0] > time.monotonic()
+        now = time.monotonic()
+        barred = {form for (one, form), (until, _) in list(self._refusals.items()) if one == key and until > now}
+        for name in barred & hot.keys():
+            hot[cast("Form", name)] = [NEVER] * max(1, len(devices))
+        refused = "int8" in barred and "float16" in barred
         form: Form | None = None
         if there is not None:
-            form = "index" if isinstance(there, cloned.ClonedIndex) else there.dtype
-            stale = view.index is None or (form == "index" and there is not view.place.clone(view.index.record.number))
-            refused |= form == "index" and stale
-        return Unit(key, view.place.tier, self._rates[key], hot, _warm_bytes(view), engine.pin, form, refused)
+            form = "index" if isinstance(there, cloned.ClonedIndex) else there.form
+        if form == "index":  # another index may have taken its place
+            refused |= view.index is None or there is not view.place.clone(view.index.record.number)
+        beside = 0 if view.index is None else view.index.file.resident_bytes
+        pin = cast("Tier | None", engine.pin)
+        return Unit(key, view.place.tier, self._rates[key], hot, in_memory.nbytes(view), pin, form, refused, beside)
 
     def _forget(self, views: dict[Key, SegmentView]) -> None:
         """Gives back what segments held that are gone."""
@@ -202,8 +231,8 @@ class TierKeeper:
             _close(self._placed.pop(key).place.move("warm"))
         for key in [key for key in self._rates if key not in views]:
             del self._rates[key], self._counts[key]
-        for key in [key for key in list(self._refusals) if key not in views]:
-            del self._refusals[key]
+        for refused in [refused for refused in list(self._refusals) if refused[0] not in views]:
+            del self._refusals[refused]
 
     # -- moves
 
@@ -213,9 +242,13 @@ class TierKeeper:
             if move.tier == "hot":
                 done = self._heat(move, view, engine)
             else:
-                _close(view.place.move("warm" if move.tier == "warm" else "cold"))
+                _close(view.place.move(move.tier))
                 self._placed.pop(move.key, None)
-                done = self._warm(view) if move.tier == "warm" else self._cool(view)
+                done = True
+                if move.tier == "cold":
+                    in_memory.let_go(view)
+                else:
+                    in_memory.load(view, lambda: self._stopping, whole=self._memory is not None)
             if done:
                 log.info("%s", self._doing)
                 self._moves[move.tier] += 1
@@ -227,7 +260,7 @@ class TierKeeper:
     def _heat(self, move: Move, view: SegmentView, engine: LocalEngine) -> bool:
         assert self._pool is not None
         place, key = view.place, move.key
-        _close(place.move("warm"))
+        _close(place.move("cold" if place.tier == "cold" else "warm"))
         place.on_failure = lambda there, error: self._failed(key, there, error)
         for attempt in range(2):
             try:
@@ -235,7 +268,7 @@ class TierKeeper:
             except DeviceFull as error:
                 if attempt == 0 and self._make_room(key):
                     continue
-                self._refuse(key, f"a device had no room for it: {error}")
+                self._refuse(move, f"a device had no room for it: {error}")
                 return False
             except DeviceLost as error:
                 self._lose([error.device] if error.device else self._pool.devices, str(error))
@@ -243,13 +276,13 @@ class TierKeeper:
             except _Stopped:
                 return False
             except RuntimeError as error:
-                self._refuse(key, f"a device failed: {error}")
+                self._refuse(move, f"a device failed: {error}")
                 return False
             place.move("hot", made)
             self._placed[key] = view
-            self._refusals.pop(key, None)
+            self._refusals.pop((key, move.form), None)
             if self._memory is not None and place.scanner is not None:
-                self._let_go(view)
+                in_memory.let_go(view)
             return True
         return False
 
@@ -275,35 +308,26 @@ class TierKeeper:
             return False
         out = min(others, key=lambda other: self._rates.get(other, 0.0))
         view = self._placed.pop(out)
-        _close(view.place.move("warm"))
-        self._moves["warm"] += 1
+        to: Tier = "warm" if self._memory is None else "cold"
+        _close(view.place.move(to))
+        self._moves[to] += 1
         log.warning("a device had less room than its budget says: segment %d of collection %d was moved out", out[1], out[0])
         return True
 
-    def _warm(self, view: SegmentView) -> bool:
-        if view.index is not None:
-            view.index.file.get()
-        if self._memory is not None:
-            for path in _files(view):
-                paging.load(path, lambda: self._stopping)
-        return True
-
-    def _cool(self, view: SegmentView) -> bool:
-        self._let_go(view)
-        return True
-
-    def _let_go(self, view: SegmentView) -> None:
-        if view.index is not None:
-            view.index.file.let_go()
-        for path in _files(view):
-            paging.let_go(path, view.segment.vectors if path.name == layout.VECTORS else None)
-
-    def _trim(self, views: dict[Key, SegmentView]) -> None:
-        """Gives back the memory of cold segments that were opened for a search."""
+    def _trim(self, views: dict[Key, SegmentView], engines: dict[int, LocalEngine]) -> None:
+        """Gives back the memory of segments that are not in memory, and were opened for a search or a build."""
         for key, view in views.items():
-            if view.place.tier == "cold" and self._counts.get(key, 0) != view.place.trimmed:
-                self._let_go(view)
-                view.place.trimmed = self._counts.get(key, 0)
+            count, place = view.place.searches, view.place
+            file = None if view.index is None else view.index.file
+            scanned = place.scanner is not None and self._memory is not None
+            touched = count != place.trimmed or (file is not None and file.is_open)
+            if touched and (place.tier == "cold" or scanned):
+                in_memory.let_go(view)
+                place.trimmed = count
+            engine = engines[key[0]]
+            if file is not None and file.broken is not None and key[1] not in engine.damaged:
+                engine.damaged[key[1]] = file.broken
+                engine.changed()
 
     def _write(self, engine: LocalEngine, view: SegmentView, tier: Tier) -> None:
         if engine.read_only:
@@ -320,29 +344,35 @@ class TierKeeper:
         if isinstance(error, DeviceLost) and self._pool is not None:
             self._lose(error.device.split(",") if error.device else there.devices, str(error))
         else:
-            self._refuse(key, f"a search on {there.device} failed: {error}")
+            forms: tuple[Form, ...] = ("index",) if isinstance(there, cloned.ClonedIndex) else DTYPES
+            for form in forms:
+                self._refuse(Move(key, "hot", form), f"a search on {there.device} failed: {error}")
         self._placed.pop(key, None)
         _close(there)
 
-    def _refuse(self, key: Key, why: str) -> None:
-        pause = min(3600.0, 2 * self._refusals[key][1] if key in self._refusals else REFUSED)
-        self._refusals[key] = time.monotonic() + pause, pause
-        log.warning("segment %d of collection %d stays off the devices for %.0f s: %s", key[1], key[0], pause, why)
+    def _refuse(self, move: Move, why: str) -> None:
+        """Lets a segment be in that form for a while."""
+        key, known = move.key, self._refusals.get((move.key, move.form))
+        pause = REFUSED if known is None else min(3600.0, 2 * known[1])
+        self._refusals[key, move.form] = time.monotonic() + pause, pause
+        what = move.form or move.tier
+        log.warning("segment %d of collection %d is not tried as %s for %.0f s: %s", key[1], key[0], what, pause, why)
 
     def _lose(self, devices: Sequence[str], why: str) -> None:
         """Devices that do not work any more: what they hold is searched by the processor from now on."""
         assert self._pool is not None
         self._pool.lose(devices, why)
-        said = f"{', '.join(devices)} is lost ({why}): searches go on by the processor; restart to use it again"
-        if said not in self._alarms:
-            self._alarms.append(said)
-            log.error("%s", said)
+        log.error("%s", _lost(", ".join(devices), why))
         for key, view in list(self._placed.items()):
             there = view.place.resident
             if there is not None and set(there.devices) & set(devices):
                 self._placed.pop(key, None)
                 _close(view.place.move("warm"))
         self.look()
+
+
+def _lost(device: str, why: str) -> str:
+    return f"{device} is lost ({why}): searches go on without it; restart to use it again"
 
 
 class _Stopped(Exception):
@@ -357,16 +387,3 @@ def _close(there: Resident | None) -> None:
         there.close()
     except RuntimeError as error:
         log.info("a device that failed gives nothing back: %s", error)
-
-
-def _files(view: SegmentView) -> list[Path]:
-    """The files that a search reads the most."""
-    found = [view.segment.directory / layout.VECTORS]
-    if view.index is not None:
-        found += [view.segment.directory / name for name in view.index.record.files]
-    return [path for path in found if path.exists()]
-
-
-def _warm_bytes(view: SegmentView) -> int:
-    """Bytes of memory when all of it has been touched."""
-    return int(view.segment.vectors.nbytes) + (0 if view.index is None else view.index.file.resident_bytes)

@@ -63,7 +63,8 @@ class Maintainer:
         engine, snapshot = self._engine, self._engine.snapshot
         segments = []
         for view in snapshot.segments:
-            wanting = view.index is None and len(view) > self._least() and tasks.wanted_kind(engine, len(view))[0] is not None
+            none = view.index is None or view.index.file.broken is not None
+            wanting = none and len(view) > self._least() and tasks.wanted_kind(engine, len(view))[0] is not None
             fresh = calibrating.fresh(engine, view)
             segments.append(SegmentStats(view.segment.number, len(view.segment), len(view), wanting, fresh))
         return Stats(len(snapshot.pending), snapshot.pending.nbytes, tuple(segments), engine.loading > 0)

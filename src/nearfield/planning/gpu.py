@@ -1,6 +1,6 @@
 """What a graphics card of so much memory holds, recipe by recipe: bytes, the most vectors, what stands in the way. Arithmetic.
 
-Bytes come from the code's own layouts: `device.layout` for the exact scans, `index.gpu_bytes` for FAISS's indexes. No seconds:
+Bytes come from the code's own layouts: `device.layout` for the exact scans, `index.gpu.sizes` for FAISS's indexes. No seconds:
 they need the card's bandwidth, which nobody knows here; `GpuRecipe.reads` over it is the least that one query can take.
 """
 
@@ -17,8 +17,7 @@ from nearfield.index import encode_kind
 from nearfield.index.base import Kind
 from nearfield.index.cagra import Cagra
 from nearfield.index.flat import Flat
-from nearfield.index.gpu import limits as gpu_limits
-from nearfield.index.gpu import sizes as gpu_bytes
+from nearfield.index.gpu import limits, sizes
 from nearfield.index.gpu.limits import Options
 from nearfield.index.ivf import Ivf
 from nearfield.index.ivfpq import IvfPq
@@ -133,7 +132,7 @@ def _ways(dim: int) -> Iterator[_Way]:
     for storage in ("float32", "float16", "int8"):
         yield _Way(Ivf(storage=storage), "float16", known[Ivf(storage=storage)])
     usual = IvfPq(bits=8)
-    native = max((m for m in gpu_limits.NATIVE_PARTS if dim % m == 0), default=1)
+    native = max((m for m in limits.NATIVE_PARTS if dim % m == 0), default=1)
     product = known.get(usual, Expected(0.80, 0.995, "rule of thumb, not measured on your vectors"))
     for kind in dict.fromkeys((usual, usual if usual.parts(dim) == native else IvfPq(subvectors=native, bits=8))):
         yield _Way(kind, "float16", product, 8 * kind.parts(dim) >= dim)
@@ -145,7 +144,7 @@ def _sized(way: _Way, n: int | None, dim: int, metric: Metric, memory: int, reca
     """One recipe with its bytes."""
     options = _options(way.kind, n, dim, metric)
     problems = [options] if isinstance(options, str) else []
-    work = layout.workspace(memory) if way.kind is None else gpu_bytes.temporary(memory)
+    work = layout.workspace(memory) if way.kind is None else sizes.TEMPORARY
 
     def taken(rows: int) -> tuple[int, int]:
         return (0, 0) if isinstance(options, str) else nbytes(way.kind, way.dtype, rows, dim, metric)
@@ -199,7 +198,7 @@ def nbytes(kind: Kind | None, dtype: layout.Dtype, n: int, dim: int, metric: Met
             if isinstance(options, str):  # a last segment of a graph with fewer rows than links is scanned
                 one = (layout.nbytes(rows, dim, dtype, metric),) * 2
             else:
-                one = gpu_bytes.on_card(kind, rows, dim, metric, options)
+                one = sizes.on_card(kind, rows, dim, metric, options)
         least, most = least + count * one[0], most + count * one[1]
     return least, most
 
@@ -209,7 +208,7 @@ def _options(kind: Kind | None, n: int | None, dim: int, metric: Metric) -> Opti
     if kind is None:
         return Options()
     rows = predict.SEGMENT_ROWS if n is None else min(n, predict.SEGMENT_ROWS)
-    return gpu_limits.choose(kind, rows, dim, metric, cuvs=True)
+    return limits.choose(kind, rows, dim, metric, cuvs=True)
 
 
 def _of(recipe: GpuRecipe, memory: int) -> str:

@@ -14,10 +14,8 @@ from pathlib import Path
 from nearfield.core import inputs
 from nearfield.core.config import parse_size
 from nearfield.core.errors import InvalidInput
+from nearfield.device import cards, wanted
 from nearfield.device.spread import SPREADS
-
-DRIVERS = ("dev/nvidiactl", "proc/driver/nvidia", "dev/dxg", "dev/kfd")
-"""What a machine with a card has: NVIDIA's driver, also below Windows (dxg), and AMD's (kfd)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +52,15 @@ def decide(
         gpu_memory: bytes of each card, such as "20GB"; "auto": most of what is free, where there is a card and one process;
             "none" or 0: no card.
         memory: bytes for warm segments; None: not limited.
-        device: "auto", "cuda:0", several separated by commas; "cpu" stands for a card only where `gpu_memory` says how much.
-        spread: over several cards.
+        device: "auto", "cuda:0", several separated by commas; "cpu" stands for a card where `gpu_memory` says how much.
+        spread: over several cards; one that is not "shard" asks for cards, as a device does.
         workers: processes.
         root: where /dev and /proc are.
         environ: environment variables.
 
     Raises:
-        InvalidInput: not a size, no such spread, or what several processes cannot hold.
+        InvalidInput: not a size, no such spread, a device or spread where no card is used, or what several processes cannot
+            hold.
     """
     inputs.choice(spread, SPREADS, "spread")
     if memory is not None:
@@ -71,28 +70,23 @@ def decide(
             "a budget of memory is of one process: workers share the files, and what one lets go another holds",
             field="memory", expected="--workers 1, or no --memory", received=memory,
         )  # fmt: skip
-    asked = gpu_memory.strip().lower()
-    if asked == "none" or (asked != "auto" and not parse_size(gpu_memory, "gpu-memory")):
-        if device not in ("auto", "cpu"):
-            raise InvalidInput(
-                "a card is named, and nothing may be put on it", field="gpu-memory", expected="a size, or auto",
-                received=gpu_memory,
-            )  # fmt: skip
+    asked, named = wanted.budget(gpu_memory), wanted.devices(device)
+    if asked is None:
+        wanted.unused(device, spread, "--gpu-memory")
         return Budgets(None, memory)
-    named = asked != "auto" or device not in ("auto", "cpu")
-    if workers > 1 and named:
+    told = asked != "auto" or named is not None or spread != "shard"
+    if workers > 1 and told:
         raise InvalidInput(
             "a card is held by one process, whose batches fill it", field="workers", received=workers,
-            expected="--workers 1, or --gpu-memory none and no --device",
+            expected="--workers 1, or no --gpu-memory, --device and --spread",
         )  # fmt: skip
-    if not named and (device == "cpu" or plainly_none(root, environ)):
+    if asked == "auto" and named is not None and "cpu" in named:
+        raise InvalidInput(
+            "the processor stands for a card where it is said how much of memory: give --gpu-memory", field="device",
+            expected="'auto', which is the default, or --gpu-memory beside it", received=device,
+        )  # fmt: skip
+    if not told and cards.plainly_none(root, environ):
         return Budgets(None, memory)
-    if not named and workers > 1:
+    if workers > 1:
         return Budgets(None, memory, reason="no card is used: one process would hold it, and there are more; see --workers")
-    return Budgets(asked if asked == "auto" else gpu_memory, memory, device, spread)
-
-
-def plainly_none(root: Path, environ: Mapping[str, str]) -> bool:
-    """Whether there is no card, or all are hidden from this process: known without PyTorch, which takes seconds to load."""
-    hidden = environ.get("CUDA_VISIBLE_DEVICES")
-    return hidden in ("", "-1", "NoDevFiles") or not any((root / path).exists() for path in DRIVERS)
+    return Budgets("auto" if asked == "auto" else gpu_memory, memory, device, spread)

@@ -15,6 +15,7 @@ from weakref import WeakKeyDictionary
 import psutil
 
 from nearfield.core.errors import NearfieldError
+from nearfield.core.types import TIERS
 from nearfield.serve import gpu
 from nearfield.serve.telemetry import Sample
 
@@ -73,7 +74,7 @@ class Gauges:
         if told.memory is not None:
             yield "tier_budget_bytes", ("memory",), told.memory
         yield "tier_reserved_bytes", ("memory",), told.memory_used
-        for tier in ("hot", "warm", "cold"):
+        for tier in TIERS:
             yield "tier_moves", (tier,), told.moves.get(tier, 0)
 
     def _processes(self) -> tuple[float, float]:

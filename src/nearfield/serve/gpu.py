@@ -1,4 +1,4 @@
-"""How busy the graphics cards are, and how much of their memory is in use. The only import of pynvml.
+"""How busy the graphics cards are, and how much of their memory is in use. Imports pynvml, as only doctor/outside.py does too.
 
 Where there is no card, no driver, or no pynvml (package nvidia-ml-py, which nearfield[gpu] brings), there is nothing to tell.
 """

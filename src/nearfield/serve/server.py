@@ -150,8 +150,6 @@ def _bind(options: Options) -> socket.socket:
             expected="a free port",
             received=f"{options.host}:{options.port}",
         ) from None
-    scheme = "https" if options.tls_cert else "http"
-    log.warning("listening on %s://%s:%d", scheme, options.host, listening.getsockname()[1])
     return listening
 
 
@@ -167,6 +165,8 @@ def _work(options: Options, keys: Keys, listening: socket.socket, place: Place |
     ) as database:  # fmt: skip
         if not reader:
             _tell(database, budgets)
+            scheme = "https" if options.tls_cert else "http"
+            log.warning("listening on %s://%s:%d", scheme, options.host, listening.getsockname()[1])
         service = Service(
             database, options.limits, options.preload, options.models, options.backups, 0.0 if reader else options.recall_share
         )

@@ -15,7 +15,7 @@ from nearfield.index import _faiss, child, coarse, encode_kind, exact
 from nearfield.index.base import Effort
 from nearfield.index.build import STEM, Orders
 from nearfield.index.faiss_kind import FaissBuilding, FaissKind
-from nearfield.index.gpu import build as gpu_build
+from nearfield.index.gpu import build
 from nearfield.index.gpu.build import CardBuilding
 from tests.index.gpu.fake import LOST, OUT_OF_MEMORY, Fake
 from tests.index.gpu.test_index import DIM, N, data
@@ -36,7 +36,7 @@ def one_thread() -> Iterator[None]:
 def fake(monkeypatch: pytest.MonkeyPatch) -> Fake:
     made = Fake()
     monkeypatch.setattr(_faiss, "faiss", made)
-    monkeypatch.setattr(gpu_build, "FROM_BYTES", 0)
+    monkeypatch.setattr(build, "FROM_BYTES", 0)
     return made
 
 
@@ -146,24 +146,24 @@ def test_few_vectors_and_machines_without_a_card_are_left_alone(
     fake: Fake, monkeypatch: pytest.MonkeyPatch, caplog: Any
 ) -> None:
     x = data(Metric.L2)
-    monkeypatch.setattr(gpu_build, "FROM_BYTES", 4 * N * DIM)
-    assert gpu_build.begin(nf.Ivf(lists=8), x, N - 1, Metric.L2, 1) is None
+    monkeypatch.setattr(build, "FROM_BYTES", 4 * N * DIM)
+    assert build.begin(nf.Ivf(lists=8), x, N - 1, Metric.L2, 1) is None
     monkeypatch.setattr(fake, "_cards", 0)
-    assert gpu_build.begin(nf.Ivf(lists=8), x, N, Metric.L2, 1) is None
+    assert build.begin(nf.Ivf(lists=8), x, N, Metric.L2, 1) is None
     assert not fake.calls
     assert not caplog.records
 
 
 def test_a_card_with_too_little_free_is_not_tried(fake: Fake, monkeypatch: pytest.MonkeyPatch, caplog: Any) -> None:
-    monkeypatch.setattr(gpu_build, "roomiest", lambda: (0, 10**6))
+    monkeypatch.setattr(build, "roomiest", lambda: (0, 10**6))
     with caplog.at_level(logging.WARNING, "nearfield.index"):
-        assert gpu_build.begin(nf.Ivf(lists=32), data(Metric.L2), N, Metric.L2, 1) is None
+        assert build.begin(nf.Ivf(lists=32), data(Metric.L2), N, Metric.L2, 1) is None
     assert "cuda:0 has 1.0 MB free" in caplog.text
     with pytest.raises(NearfieldError, match=r"takes up to .* on the card"):
-        gpu_build.claim(nf.Cagra(), N, DIM, Metric.L2)
+        build.claim(nf.Cagra(), N, DIM, Metric.L2)
     monkeypatch.setattr(fake, "_cards", 0)
     with pytest.raises(NearfieldError, match="finds none here"):
-        gpu_build.claim(nf.Cagra(), N, DIM, Metric.L2)
+        build.claim(nf.Cagra(), N, DIM, Metric.L2)
 
 
 def test_the_card_with_the_most_free_is_taken(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,9 +171,9 @@ def test_the_card_with_the_most_free_is_taken(fake: Fake, monkeypatch: pytest.Mo
 
     there = [Card(f"cuda:{i}", "a card", 10**10, (9, 0)) for i in range(3)]
     free = {"cuda:0": 5, "cuda:1": 9, "cuda:2": 99}
-    monkeypatch.setattr(gpu_build.cards, "visible", lambda: tuple(there))
-    monkeypatch.setattr(gpu_build.cards, "free_bytes", free.__getitem__)
+    monkeypatch.setattr(build.cards, "visible", lambda: tuple(there))
+    monkeypatch.setattr(build.cards, "free_bytes", free.__getitem__)
     monkeypatch.setattr(fake, "_cards", 2)
-    assert gpu_build.roomiest() == (1, 9)
-    monkeypatch.setattr(gpu_build.cards, "visible", lambda: ())
-    assert gpu_build.roomiest() == (0, None)
+    assert build.roomiest() == (1, 9)
+    monkeypatch.setattr(build.cards, "visible", lambda: ())
+    assert build.roomiest() == (0, None)

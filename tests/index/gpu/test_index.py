@@ -14,8 +14,7 @@ from nearfield.core.metric import Metric, Vectors, prepare
 from nearfield.device.scan import DeviceFull
 from nearfield.index import _faiss, coarse
 from nearfield.index.base import Allow, Effort, Kind
-from nearfield.index.gpu import index as gpu_index
-from nearfield.index.gpu.index import GpuIndex, Unsuited
+from nearfield.index.gpu.index import CARD, GpuIndex, Unsuited
 from nearfield.index.gpu.owner import Owner
 from nearfield.index.wrapper import FaissIndex
 from tests.index.gpu.fake import LOST, OUT_OF_MEMORY, Fake
@@ -203,4 +202,4 @@ def test_many_threads_ask_one_card(owner: Owner, tmp_path: Path) -> None:
     ask: Callable[[int], int] = lambda i: int(card.search(x[i : i + 1], 1, Effort(nprobe=8)).positions[0, 0])  # noqa: E731
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(ask, range(200))) == list(range(200))
-    assert card.answered == {gpu_index.CARD: 200}
+    assert card.answered == {CARD: 200}

@@ -10,8 +10,7 @@ import pytest
 from nearfield.core.errors import Closed
 from nearfield.device.scan import DeviceLost
 from nearfield.index import _faiss
-from nearfield.index.gpu import owner as gpu_owner
-from nearfield.index.gpu.owner import Owner, owner_of
+from nearfield.index.gpu.owner import Owner, close_all, owner_of
 from tests.index.gpu.fake import LOST, Fake
 
 
@@ -150,6 +149,6 @@ def test_a_card_has_one_owner_in_a_process(fake: Fake) -> None:
     first.close()
     again = owner_of(0)
     assert again is not first
-    gpu_owner.close_all()
+    close_all()
     with pytest.raises(Closed):
         again.call(lambda held: 1)

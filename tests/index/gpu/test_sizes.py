@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 import nearfield as nf
 from nearfield.core.metric import Metric
 from nearfield.index import coarse
-from nearfield.index.gpu import sizes as gpu_bytes
 from nearfield.index.gpu.limits import Options, choose
+from nearfield.index.gpu.sizes import _lists, building, grown, on_card, temporary
 
 GIB = 1 << 30
 
@@ -23,17 +23,17 @@ GIB = 1 << 30
 )
 def test_lists_grow_as_faiss_s_do(nbytes: int, capacity: int) -> None:
     """The examples of utils/StaticUtils.h, and the two limits of utils/DeviceVector.cuh."""
-    assert gpu_bytes.grown(nbytes) == capacity
+    assert grown(nbytes) == capacity
 
 
 @pytest.mark.parametrize(("card", "kept"), [(4, 0.5), (4.01, 1), (8, 1), (8.01, 1.5), (24, 1.5), (141, 1.5)])
 def test_temporary_memory_depends_on_the_card(card: float, kept: float) -> None:
-    assert gpu_bytes.temporary(int(card * GIB)) == int(kept * GIB)
+    assert temporary(int(card * GIB)) == int(kept * GIB)
 
 
 def test_flat_keeps_vectors_and_lengths() -> None:
-    assert gpu_bytes.on_card(nf.Flat(), 10**6, 768, Metric.L2, Options()) == (3_076_000_000,) * 2
-    assert gpu_bytes.on_card(nf.Flat(), 1, 1, Metric.L2, Options()) == (512, 512)
+    assert on_card(nf.Flat(), 10**6, 768, Metric.L2, Options()) == (3_076_000_000,) * 2
+    assert on_card(nf.Flat(), 1, 1, Metric.L2, Options()) == (512, 512)
 
 
 def test_lists_of_vectors_by_hand() -> None:
@@ -41,12 +41,12 @@ def test_lists_of_vectors_by_hand() -> None:
     kind, sizes = nf.Ivf(lists=2), np.array([33, 1])
     fixed = 256 + 256 + 3 * 256  # centroids, their lengths, three arrays of (grown to 4) entries
     lists = 64 * 32 + 32 * 32 + 256 + 256
-    assert gpu_bytes.on_card(kind, 34, 8, Metric.L2, Options(), sizes) == (fixed + lists,) * 2
+    assert on_card(kind, 34, 8, Metric.L2, Options(), sizes) == (fixed + lists,) * 2
     half = 64 * 16 + 32 * 16 + 256 + 256
-    assert gpu_bytes.on_card(nf.Ivf(2, "float16"), 34, 8, Metric.L2, Options(), sizes) == (fixed + half,) * 2
+    assert on_card(nf.Ivf(2, "float16"), 34, 8, Metric.L2, Options(), sizes) == (fixed + half,) * 2
     bytes_ = 64 * 8 + 256 + 256 + 256
-    assert gpu_bytes.on_card(nf.Ivf(2, "int8"), 34, 8, Metric.L2, Options(), sizes) == (fixed + bytes_,) * 2
-    ranged = gpu_bytes.on_card(nf.Ivf(2, "int8"), 34, 8, Metric.IP, Options(), sizes)[0]
+    assert on_card(nf.Ivf(2, "int8"), 34, 8, Metric.L2, Options(), sizes) == (fixed + bytes_,) * 2
+    ranged = on_card(nf.Ivf(2, "int8"), 34, 8, Metric.IP, Options(), sizes)[0]
     assert ranged == fixed + bytes_ + 512
 
 
@@ -54,26 +54,26 @@ def test_product_codes_by_hand() -> None:
     """A million codes of 96 bytes in lists: an empty list takes nothing, codes are not padded, ids take 4 bytes."""
     kind, sizes = nf.IvfPq(lists=4, subvectors=96, bits=8), np.array([500_000, 0, 400_000, 100_000])
     fixed = 4 * 4 * 768 + 256 + 3 * 256 + 2 * 4 * 768 * 256
-    found = gpu_bytes.on_card(kind, 10**6, 768, Metric.L2, Options(useFloat16=True), sizes)
+    found = on_card(kind, 10**6, 768, Metric.L2, Options(useFloat16=True), sizes)
     assert found[0] == found[1]
     assert abs(found[0] - fixed - 100 * 10**6) <= 6 * 256
-    wide = gpu_bytes.on_card(kind, 10**6, 768, Metric.L2, Options(useFloat16=True, id_bytes=8), sizes)
+    wide = on_card(kind, 10**6, 768, Metric.L2, Options(useFloat16=True, id_bytes=8), sizes)
     assert abs(wide[0] - found[0] - 4 * 10**6) <= 6 * 256
 
 
 def test_a_million_of_768_numbers_under_product_codes_is_a_tenth_of_a_gigabyte_not_three() -> None:
     kind = nf.IvfPq(subvectors=96, bits=8)
-    least, most = gpu_bytes.on_card(kind, 10**6, 768, Metric.L2, Options(useFloat16=True))
+    least, most = on_card(kind, 10**6, 768, Metric.L2, Options(useFloat16=True))
     assert 100e6 < least < most < 120e6
 
 
 def test_a_graph_keeps_vectors_in_padded_rows_and_neighbours() -> None:
     kind = nf.Cagra()
-    assert gpu_bytes.on_card(kind, 10**8, 128, Metric.L2, Options(True))[0] == 10**8 * (512 + 256)
+    assert on_card(kind, 10**8, 128, Metric.L2, Options(True))[0] == 10**8 * (512 + 256)
     half = nf.Cagra(storage="float16")
-    assert gpu_bytes.on_card(half, 10**8, 128, Metric.L2, Options(True))[0] == 51_200_000_000  # 25.6 + 25.6 GB
-    assert gpu_bytes.on_card(half, 1000, 9, Metric.L2, Options(True))[0] == 1000 * (32 + 256)
-    assert gpu_bytes.building(half, 10**6, 128, Metric.L2, Options(True)) > 1.3 * 10**6 * (256 + 256 + 512) - 1
+    assert on_card(half, 10**8, 128, Metric.L2, Options(True))[0] == 51_200_000_000  # 25.6 + 25.6 GB
+    assert on_card(half, 1000, 9, Metric.L2, Options(True))[0] == 1000 * (32 + 256)
+    assert building(half, 10**6, 128, Metric.L2, Options(True)) > 1.3 * 10**6 * (256 + 256 + 512) - 1
 
 
 def test_cuvs_rounds_lists_to_powers_of_two_then_to_1024() -> None:
@@ -81,7 +81,7 @@ def test_cuvs_rounds_lists_to_powers_of_two_then_to_1024() -> None:
     options = Options(True, False, 8)
 
     def lists(*sizes: int) -> int:
-        return gpu_bytes._lists(kind, np.array(sizes), 40, options)
+        return _lists(kind, np.array(sizes), 40, options)
 
     assert lists(1) == 32 * 32 + 256  # rows of 20 bytes take two chunks of 16
     assert lists(33) == 64 * 32 + 512
@@ -100,14 +100,14 @@ def test_however_vectors_are_spread_the_bytes_lie_between(kind, n: int, seed: in
     assert isinstance(options, Options)
     if isinstance(kind, nf.IvfPq) and cuvs:
         options = Options(True, False, 8)
-    least, most = gpu_bytes.on_card(kind, n, dim, metric, options)
-    assert least <= most <= gpu_bytes.building(kind, n, dim, metric, options)
+    least, most = on_card(kind, n, dim, metric, options)
+    assert least <= most <= building(kind, n, dim, metric, options)
     if not isinstance(kind, (nf.Ivf, nf.IvfPq)):
         return
     rng = np.random.default_rng(seed)
     lists = coarse.count(kind.lists, n)
     sizes = rng.multinomial(n, rng.dirichlet(np.full(lists, 10.0 ** rng.integers(-2, 2))))
-    assert least <= gpu_bytes.on_card(kind, n, dim, metric, options, sizes)[0] <= most
+    assert least <= on_card(kind, n, dim, metric, options, sizes)[0] <= most
 
 
 @settings(max_examples=200, deadline=None)
@@ -115,6 +115,6 @@ def test_however_vectors_are_spread_the_bytes_lie_between(kind, n: int, seed: in
 def test_more_vectors_take_more_bytes(kind, one: int, other: int) -> None:
     options = choose(kind, 1000, 64, Metric.L2, True)
     assert isinstance(options, Options)
-    few, many = (gpu_bytes.on_card(kind, n, 64, Metric.L2, options) for n in sorted((one, other)))
+    few, many = (on_card(kind, n, 64, Metric.L2, options) for n in sorted((one, other)))
     assert few[0] <= many[0]
     assert few[1] <= many[1]

@@ -23,8 +23,7 @@ from nearfield.index import _faiss, coarse
 from nearfield.index import storage as storages
 from nearfield.index.base import Building, Index, Kind
 from nearfield.index.faiss_kind import FaissBuilding, FaissKind, Trained
-from nearfield.index.gpu import limits as gpu_limits
-from nearfield.index.gpu import sizes as gpu_bytes
+from nearfield.index.gpu import limits, sizes
 from nearfield.index.gpu.limits import Options
 from nearfield.index.gpu.owner import Held, Owner
 from nearfield.index.ivf import Ivf
@@ -71,7 +70,7 @@ def unsuited(kind: Ivf | IvfPq, n: int, dim: int, metric: Metric) -> Options | s
         return "lists of one-byte codes are quick to fill on a processor, and a card would send each vector as float32"
     if isinstance(kind, IvfPq) and kind.transform != "none":
         return f"what comes before, {kind.transform}, is applied by the processor"
-    return gpu_limits.choose(kind, n, dim, metric, cuvs=False)
+    return limits.choose(kind, n, dim, metric, cuvs=False)
 
 
 def claim(kind: Kind, n: int, dim: int, metric: Metric, options: Options | None = None) -> Owner:
@@ -85,12 +84,12 @@ def claim(kind: Kind, n: int, dim: int, metric: Metric, options: Options | None 
             f"{kind.recipe} is built on a graphics card, and FAISS finds none here; `nearfield doctor` says why"
         )
     device, free = roomiest()
-    found = options or gpu_limits.choose(kind, n, dim, metric, _faiss.has_cuvs())
+    found = options or limits.choose(kind, n, dim, metric, _faiss.has_cuvs())
     if isinstance(found, str):
         raise NearfieldError(f"{kind.recipe} cannot be built on a graphics card: {found}")
-    needed = gpu_bytes.building(kind, n, dim, metric, found)
+    needed = sizes.building(kind, n, dim, metric, found)
     if free is not None:
-        needed += gpu_bytes.temporary(free)
+        needed += sizes.temporary(free)
         if needed > free:
             raise NearfieldError(
                 f"building {kind.recipe} of {n:,} vectors takes up to {format_size(needed)} on the card, and cuda:{device} "
@@ -101,12 +100,8 @@ def claim(kind: Kind, n: int, dim: int, metric: Metric, options: Options | None 
 
 def roomiest() -> tuple[int, int | None]:
     """The card with the most bytes free, and how many; without PyTorch nobody can say: the first, None."""
-    found = [(cards.free_bytes(card.name), int(card.name.partition(":")[2])) for card in cards.visible()]
-    found = [(free, number) for free, number in found if number < _faiss.cards()]
-    if not found:
-        return 0, None
-    free, number = max(found, key=lambda pair: (pair[0], -pair[1]))
-    return number, free
+    found = cards.roomiest(_faiss.cards())
+    return (0, None) if found is None else (int(found[0].name.partition(":")[2]), found[1])
 
 
 def new(held: Held, kind: Ivf | IvfPq, lists: int, dim: int, metric: Metric, options: Options) -> Any:

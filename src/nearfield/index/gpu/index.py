@@ -22,9 +22,7 @@ from nearfield.device.scan import DeviceFull, DeviceLost
 from nearfield.index import _faiss
 from nearfield.index.base import Allow, Effort, Found, depth
 from nearfield.index.cagra import Cagra
-from nearfield.index.gpu import limits as gpu_limits
-from nearfield.index.gpu import match as gpu_match
-from nearfield.index.gpu import sizes as gpu_bytes
+from nearfield.index.gpu import limits, match, sizes
 from nearfield.index.gpu.clone import clone
 from nearfield.index.gpu.limits import Options
 from nearfield.index.gpu.owner import Held, Owner
@@ -57,7 +55,7 @@ class GpuIndex(Ranking):
         parts = self._parts
         n, dim = int(parts.index.ntotal), parts.vectors.shape[1]
         super().__init__(parts.metric, parts.vectors, n, parts.order, parts.kind.refines)
-        options = gpu_limits.choose(parts.kind, n, dim, parts.metric, _faiss.has_cuvs())
+        options = limits.choose(parts.kind, n, dim, parts.metric, _faiss.has_cuvs())
         if isinstance(options, str):
             raise Unsuited(options)
         self.options = options
@@ -77,7 +75,7 @@ class GpuIndex(Ranking):
                 raise DeviceFull(f"the card has no room for {format_size(self.device_bytes)} ({str(error)[:200]})") from error
             raise
         self._drop = weakref.finalize(self, owner.drop, self._number)
-        self._widths = gpu_match.widths(index, self._ask_graph) if isinstance(parts.kind, Cagra) else {}
+        self._widths = match.widths(index, self._ask_graph) if isinstance(parts.kind, Cagra) else {}
 
     def close(self) -> None:
         """Lets go of the clone; what is asked after that the processor answers."""
@@ -127,7 +125,7 @@ class GpuIndex(Ranking):
             return sum(count for why, count in self.answered.items() if why != CARD)
 
     def _may_ask(self, width: int, effort: Effort) -> bool:
-        reason = gpu_limits.search_problem(self._parts.kind, width, effort, self.options.use_cuvs)
+        reason = limits.search_problem(self._parts.kind, width, effort, self.options.use_cuvs)
         if not reason and isinstance(self._parts.kind, Cagra) and effort.efSearch not in self._widths:
             reason = f"the card's answers were not matched at efSearch={effort.efSearch}"
         if reason:
@@ -154,7 +152,7 @@ class GpuIndex(Ranking):
 
     def _ask_graph(self, queries: Vectors, width: int, itopk: int) -> tuple[Scores, Positions]:
         """The graph's candidates on the card, at a search width of cuVS's."""
-        step = gpu_limits.CAGRA_STEP
+        step = limits.CAGRA_STEP
         parameters = _faiss.faiss.SearchParametersCagra()
         parameters.itopk_size = -(-max(itopk, width) // step) * step
         return self._ask(queries, width, parameters)
@@ -206,5 +204,4 @@ def predicted(index: FaissIndex, options: Options) -> int:
     """Bytes that an opened index takes on a card: exact, from the sizes of its lists."""
     parts = index.parts
     n, dim = int(parts.index.ntotal), parts.vectors.shape[1]
-    sizes = _faiss.list_sizes(parts.index)
-    return gpu_bytes.on_card(parts.kind, n, dim, parts.metric, options, sizes)[1]
+    return sizes.on_card(parts.kind, n, dim, parts.metric, options, _faiss.list_sizes(parts.index))[1]

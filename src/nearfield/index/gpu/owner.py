@@ -45,7 +45,7 @@ class Owner:
 
     Args:
         device: the card's number, 0 for "cuda:0".
-        temporary: bytes that FAISS may keep for itself; None: what it takes on such a card (`gpu_bytes.temporary`), which is
+        temporary: bytes that FAISS may keep for itself; None: what it takes on such a card (`sizes.temporary`), which is
             also the most.
     """
 
@@ -121,7 +121,7 @@ class Owner:
     def _do(self, held: Held, work: Callable[[Held], Any], done: Future[Any]) -> None:
         """One call; its error is the caller's, and the thread goes on."""
         if self._lost is not None:
-            done.set_exception(DeviceLost(self._lost))
+            done.set_exception(DeviceLost(self._lost, f"cuda:{self.device}"))
             return
         try:
             found = work(held)
@@ -132,7 +132,7 @@ class Owner:
                 return
             self._lost = f"cuda:{self.device} does not work any more in this process: {str(error)[:200]}"
             log.error("%s; searches go on without it", self._lost)
-            gone = DeviceLost(self._lost)
+            gone = DeviceLost(self._lost, f"cuda:{self.device}")
             gone.__cause__ = error
             done.set_exception(gone)
         else:

@@ -32,6 +32,8 @@ CUVS_CHUNK = 16
 """Bytes of a code that cuVS keeps together."""
 CAGRA_ROW = 16
 """The rows of a graph's vectors are padded to it."""
+TEMPORARY = 256 << 20
+"""Bytes that FAISS is given on a card to work in while it only searches there; builds take `temporary`, as FAISS has it."""
 Sizes = npt.NDArray[np.int64]
 
 
@@ -58,7 +60,7 @@ def on_card(kind: Kind, n: int, dim: int, metric: Metric, options: Options, size
     """Least and most bytes on a card of a finished index of n vectors; the same where the lists' sizes are given.
 
     Args:
-        kind: one that `gpu_limits.choose` has options for.
+        kind: one that `limits.choose` has options for.
         n: vectors.
         dim: numbers in each.
         metric: which comparison.

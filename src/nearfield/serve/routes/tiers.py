@@ -6,8 +6,12 @@ from collections import Counter
 
 import msgspec
 
+from nearfield.core.types import TIERS
 from nearfield.serve.route import Call, Route
 from nearfield.serve.wire import PinOut, PinRequest, TiersOut
+
+PATIENCE = 5.0
+"""Seconds for which a request waits for its moves, which hold a thread of the few that write."""
 
 
 async def tiers(call: Call) -> TiersOut:
@@ -17,14 +21,14 @@ async def tiers(call: Call) -> TiersOut:
 
 
 async def pin(call: Call) -> PinOut:
-    """Pins a collection, or lets it go; answers when its segments have been moved."""
+    """Pins a collection, or lets it go; answers when its segments have been moved, or are still being after some seconds."""
     wanted = await call.read(PinRequest)
 
     def work() -> PinOut:
         collection = call.service.collection(call.path("name"))
-        collection.pin(wanted.tier)
+        collection.pin(wanted.tier, timeout=PATIENCE)
         found = Counter(segment.tier for segment in collection.stats().segments)
-        return PinOut(pin=wanted.tier, segments={tier: found[tier] for tier in ("hot", "warm", "cold")})
+        return PinOut(pin=wanted.tier, segments={tier: found[tier] for tier in TIERS})
 
     return await call.service.write(work)
 

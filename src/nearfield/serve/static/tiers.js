@@ -45,7 +45,7 @@ export function tiersOf(c, stats, tiers) {
 }
 
 export function placeOf(s) {
-  return s.device ? `${t(s.tier)}: ${s.device}, ${s.device_dtype}, ${size(s.device_bytes)}` : t(s.tier);
+  return s.device ? `${t(s.tier)}: ${s.device}, ${s.device_form}, ${size(s.device_bytes)}` : t(s.tier);
 }
 
 export function pinControl(c, stats, tiers, refresh) {

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from msgspec import Meta
 
+from nearfield.core.types import Tier
 from nearfield.serve.wire.base import In, Out
-
-Tier = Literal["hot", "warm", "cold"]
 
 
 class PinRequest(In):
