@@ -44,6 +44,12 @@ def _shape(batch: int) -> tuple[int, int, int, int]:
     return 128, 64, 8, 3
 
 
+def _read(codes: Codes, asked: Asked, bits: Any) -> tuple[Any, ...]:
+    """What both kernels read; another tensor stands in for one that is not there, and is not read."""
+    scale, bias, bits = (codes.error if t is None else t for t in (codes.scale, codes.bias, bits))
+    return codes.codes, scale, bias, codes.error, codes.longest, bits, asked.q, asked.m, asked.u, asked.v
+
+
 def maxima(codes: Codes, asked: Asked, bits: Any, group: int, room: int = 0) -> Any:
     """See blocks.maxima; it takes no room of its own. Triton starts on the current card: that of the codes, see at_work."""
     torch = _torch.torch()
@@ -53,18 +59,8 @@ def maxima(codes: Codes, asked: Asked, bits: Any, group: int, room: int = 0) -> 
     wide, step, warps, stages = _shape(batch)
     step = next(s for s in (step, 32, 16) if dims % s == 0)
     several, stages = -(-batch // wide), min(stages, max(2, dims // step))
-    none = codes.error
     kernel[(codes.rows // TILE * several,)](
-        codes.codes,
-        none if codes.scale is None else codes.scale,
-        none if codes.bias is None else codes.bias,
-        codes.error,
-        codes.longest,
-        none if bits is None else bits,
-        asked.q,
-        asked.m,
-        asked.u,
-        asked.v,
+        *_read(codes, asked, bits),
         out,
         codes.n,
         batch,
@@ -91,18 +87,9 @@ def rows_of(codes: Codes, asked: Asked, bits: Any, groups: Any, group: int, room
     _, kernel = _kernels()
     batch, wanted = (int(s) for s in groups.shape)
     out = torch.empty((batch, wanted * group), device=codes.device, dtype=torch.float32)
-    none, dims = codes.error, int(codes.codes.shape[1])
+    dims = int(codes.codes.shape[1])
     kernel[(batch * wanted,)](
-        codes.codes,
-        none if codes.scale is None else codes.scale,
-        none if codes.bias is None else codes.bias,
-        codes.error,
-        codes.longest,
-        none if bits is None else bits,
-        asked.q,
-        asked.m,
-        asked.u,
-        asked.v,
+        *_read(codes, asked, bits),
         groups.contiguous(),
         out,
         codes.n,
