@@ -202,3 +202,13 @@ def test_plain_pytorch_keeps_within_its_room() -> None:
     np.testing.assert_array_equal(first[1], second[1])
     assert least * 64 * 8 <= 1 << 20
     assert max(steps) > 4 * least
+
+
+@pytest.mark.parametrize("dtype", layout.DTYPES)
+def test_sums_of_many_numbers_round_and_the_answer_holds(dtype: layout.Dtype) -> None:
+    """Rows of one length, in many dimensions: what tells them apart from zeros is how their squares are added up."""
+    x = data(120, 20_000, Metric.L2)
+    x *= np.float32(140) / np.sqrt(np.einsum("ij,ij->i", x, x, dtype=np.float64)).astype(np.float32)[:, None]
+    made = Scan.put(x, Metric.L2, "cpu", dtype)
+    same(made, x, np.zeros((1, 20_000), np.float32), 10)
+    same(made, x, data(2, 20_000, Metric.L2, 1), 10)

@@ -24,8 +24,6 @@ COPIES = 6
 """Times their bytes that encoding them takes of the device meanwhile."""
 UNSEEN = 2.0**-62
 """Differences between a number and its code, in units of the code, whose squares float32 does not see: added to every error."""
-BELOW = 1 - 2.0**-19
-"""Squared lengths are made less by so much, more than their rounding: scores made of them stay upper bounds."""
 ALONE = 64
 """Queries up to which the host prepares them: a few numbers are quicker there than the calls of a device."""
 TOP = 128.0
@@ -168,7 +166,7 @@ def _encode_part(torch: Any, out: Codes, part: Any, start: int) -> None:
     difference, length = difference * 1.0001 + floor, length * 1.0001
     if out.bias is not None:
         squared = (part * part).sum(dim=1)
-        out.bias[start : start + count] = -squared * BELOW
+        out.bias[start : start + count] = -squared * _below(out.dim)
     groups = -(-count // GROUP)
     first = start // GROUP
     for target, values in ((out.error, difference), (out.longest, length)):
@@ -218,7 +216,7 @@ def ask(queries: Vectors | Any, codes: Codes) -> Asked:
     q = unit.half()
     off = (unit - q.float()).norm(dim=1) * 1.0001
     size = torch.where(exact.any(dim=1), (top * length)[:, 0], 0.0)
-    alpha, base = (2.0, -size * size * BELOW) if codes.metric is Metric.L2 else (1.0, torch.zeros_like(size))
+    alpha, base = (2.0, -size * size * _below(codes.dim)) if codes.metric is Metric.L2 else (1.0, torch.zeros_like(size))
     padded = torch.nn.functional.pad(q, (0, codes.codes.shape[1] - codes.dim)).contiguous()
     return Asked(padded, alpha * size * codes.factor, alpha * size, alpha * size * (off + _rounding(codes)), base, exact)
 
@@ -242,12 +240,17 @@ def _ask_on_host(torch: Any, exact: Vectors, codes: Codes) -> Asked:
     alpha = 2.0 if by_distance else 1.0
     numbers = packed[ends[0] : ends[1]].view(np.float32).reshape(4, m)
     numbers[:3] = alpha * size * codes.factor, alpha * size, alpha * size * (off + _rounding(codes))
-    numbers[3] = -size * size * BELOW if by_distance else 0
+    numbers[3] = -size * size * _below(codes.dim) if by_distance else 0
     packed[ends[1] :].view(np.float32)[:] = exact.ravel()
     sent = torch.from_numpy(packed).to(codes.device)
     m_, u, v, base = sent[ends[0] : ends[1]].view(torch.float32).view(4, m).unbind()
     q_ = sent[: ends[0]].view(torch.float16).view(m, dims)
     return Asked(q_, m_, u, v, base, sent[ends[1] :].view(torch.float32).view(m, codes.dim))
+
+
+def _below(dim: int) -> float:
+    """What squared lengths are multiplied by, so that scores of them are bounds whatever a sum of dim squares rounds."""
+    return 1 - (dim + 64) * 2.0**-23
 
 
 def _rounding(codes: Codes) -> float:

@@ -260,6 +260,7 @@ class TierKeeper:
     def _heat(self, move: Move, view: SegmentView, engine: LocalEngine) -> bool:
         assert self._pool is not None
         place, key = view.place, move.key
+        self._placed.pop(key, None)
         _close(place.move("cold" if place.tier == "cold" else "warm"))
         place.on_failure = lambda there, error: self._failed(key, there, error)
         for attempt in range(2):
