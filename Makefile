@@ -42,7 +42,7 @@ check: lint ## Style, types and the quick tests
 	$(BIN)/python -m pytest -m 'not slow and not gpu' -n 2
 
 test: lint browser ## Style, types and every test
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 gpu-test: $(STAMP) ## The tests that need a graphics card
 	$(BIN)/python -m pytest -m gpu tests/gpu

@@ -197,11 +197,12 @@ def faiss_on(device: str) -> Any:
     """FAISS with PyTorch's tensors in its calls; raises Skipped where it cannot work on the device."""
     try:
         import faiss
-        import faiss.contrib.torch_utils
     except ImportError as error:
         raise Skipped(f"FAISS is not installed ({error}): what is compared with it is left out") from error
-    if device.startswith("cuda") and (not hasattr(faiss, "StandardGpuResources") or not faiss.get_num_gpus()):
-        raise Skipped("this FAISS sees no card: what is compared with it is left out")
+    if device.startswith("cuda"):
+        if not hasattr(faiss, "StandardGpuResources") or not faiss.get_num_gpus():
+            raise Skipped("this FAISS sees no card: what is compared with it is left out")
+        import faiss.contrib.torch_utils  # it changes FAISS's own classes, for the whole process
     return faiss
 
 

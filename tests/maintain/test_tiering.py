@@ -63,7 +63,7 @@ def situations(draw: st.DrawFn) -> tuple[list[Unit], Room]:
     return units, Room([draw(st.integers(0, 1000)) for _ in range(devices)], memory)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=1000, deadline=None)
 @given(situations())
 def test_no_step_is_over_budget_and_afterwards_there_is_peace(situation: tuple[list[Unit], Room]) -> None:
     units, room = situation

@@ -164,7 +164,7 @@ def test_a_lost_device_is_a_red_band_in_both_languages_on_a_phone_too(
 
 
 def test_every_tier_has_its_words(tmp_path: Path) -> None:
-    from nearfield.engine.placement import TIERS
+    from nearfield.core.types import TIERS
 
     text = (test_page.STATIC / "words.js").read_text("utf-8")
     script = (test_page.STATIC / "tiers.js").read_text("utf-8")

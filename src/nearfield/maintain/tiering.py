@@ -84,26 +84,36 @@ def propose(units: Sequence[Unit], room: Room) -> list[Move]:
     beside = sum(unit.beside for unit in units if hot.get(unit.key) == "index")
     memory = None if room.memory is None else room.memory - beside
     warm = _warm([unit for unit in units if unit.key not in hot], memory)
-    leaving: list[Move] = []
-    shrinking: list[Move] = []
-    entering: list[Move] = []
-    warming: list[Move] = []
+    moves: list[tuple[int, Move]] = []
     for unit in units:
         form = hot.get(unit.key)
         tier: Tier = "hot" if form else "warm" if unit.key in warm else "cold"
         if (tier, form) == (unit.tier, unit.form if unit.tier == "hot" else None):
             continue
         move = Move(unit.key, tier, form, _why(unit, tier))
-        if tier == "hot":
-            grows = unit.tier != "hot" or BY_BYTES.index(form or "index") > BY_BYTES.index(unit.form or "index")
-            (entering if grows else shrinking).append(move)
-        elif tier == "cold" or (unit.tier == "hot" and room.memory is None):
-            leaving.append(move)
-        else:
-            warming.append(move)
-            if unit.tier == "hot":
-                leaving.append(Move(unit.key, "cold", None, move.reason))
-    return [*leaving, *shrinking, *entering, *warming]
+        if unit.tier == "hot" and room.memory is not None and (tier == "warm" or form == "index"):
+            moves.append((LEAVES, Move(unit.key, "cold", None, move.reason)))
+        moves.append((_turn(unit, move, room), move))
+    return [move for _, move in sorted(moves, key=lambda item: item[0])]
+
+
+LEAVES, SHRINKS, ENTERS, ENTERS_FROM_MEMORY, ENTERS_AS_INDEX, WARMS = range(6)
+"""The turns of moves. Codes on a device free the memory of what was warm, an index there takes some, less than it had if it was
+warm; what goes from a device to memory goes by way of its file, so that nothing waits for room that waits for it."""
+
+
+def _turn(unit: Unit, move: Move, room: Room) -> int:
+    """When a move is made."""
+    if move.tier == "cold" or (move.tier == "warm" and unit.tier == "hot" and room.memory is None):
+        return LEAVES
+    if move.tier == "warm":
+        return WARMS
+    if move.form == "index":
+        if room.memory is None and unit.tier == "hot":
+            return SHRINKS
+        return ENTERS_FROM_MEMORY if unit.tier == "warm" else ENTERS_AS_INDEX
+    shrinks = unit.tier == "hot" and BY_BYTES.index(move.form or "index") < BY_BYTES.index(unit.form or "index")
+    return SHRINKS if shrinks else ENTERS
 
 
 def _hot(units: Sequence[Unit], room: Room) -> dict[Key, Form]:
