@@ -75,7 +75,7 @@ class Lists:
     def search(self, queries: Any, k: int, probes: int) -> Any:
         """Positions int64 (m, k) on the device; -1 for none."""
         self.index.nprobe = probes
-        return self.index.search(queries, k)[1]
+        return torch.as_tensor(self.index.search(queries if self._resources else queries.numpy(), k)[1])
 
     def probed(self, queries: Any, probes: int) -> npt.NDArray[np.int64]:
         """Vectors in the lists that each query looks at, int64 (m,)."""

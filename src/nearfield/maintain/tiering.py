@@ -17,8 +17,6 @@ STAY = 1.5
 """How much more often a segment must be asked than one that it would push out."""
 LEAST_RATE = 1 / 60
 """Queries a second from which a segment is worth a device."""
-BY_BYTES: tuple[Form, ...] = ("index", "int8", "float16")
-"""Forms by what they usually take."""
 ROOM_TO_GROW = 1.1
 """An int8 copy is replaced by a float16 one only where so much more room is left than that takes."""
 
@@ -91,7 +89,7 @@ def propose(units: Sequence[Unit], room: Room) -> list[Move]:
         if (tier, form) == (unit.tier, unit.form if unit.tier == "hot" else None):
             continue
         move = Move(unit.key, tier, form, _why(unit, tier))
-        if unit.tier == "hot" and room.memory is not None and (tier == "warm" or form == "index"):
+        if unit.tier == "hot" and (_mixed(unit, form) or (room.memory is not None and (tier == "warm" or form == "index"))):
             moves.append((LEAVES, Move(unit.key, "cold", None, move.reason)))
         moves.append((_turn(unit, move, room), move))
     return [move for _, move in sorted(moves, key=lambda item: item[0])]
@@ -108,12 +106,22 @@ def _turn(unit: Unit, move: Move, room: Room) -> int:
         return LEAVES
     if move.tier == "warm":
         return WARMS
-    if move.form == "index":
-        if room.memory is None and unit.tier == "hot":
-            return SHRINKS
+    if move.form == "index" and room.memory is not None:
         return ENTERS_FROM_MEMORY if unit.tier == "warm" else ENTERS_AS_INDEX
-    shrinks = unit.tier == "hot" and BY_BYTES.index(move.form or "index") < BY_BYTES.index(unit.form or "index")
-    return SHRINKS if shrinks else ENTERS
+    return SHRINKS if unit.tier == "hot" and _fits(*_change(unit, move.form)) else ENTERS
+
+
+def _change(unit: Unit, form: Form | None) -> tuple[Sequence[int], Sequence[int]]:
+    """Bytes on each device in another form, and in the one that a hot unit has."""
+    new, old = (() if one is None else unit.hot.get(one, ()) for one in (form, unit.form))
+    devices = max(len(new), len(old))
+    return _padded(new, devices), _padded(old, devices)
+
+
+def _mixed(unit: Unit, form: Form | None) -> bool:
+    """Whether another form of a hot unit takes more of one device and less of another."""
+    new, old = _change(unit, form)
+    return form is not None and not _fits(new, old) and not _fits(old, new)
 
 
 def _hot(units: Sequence[Unit], room: Room) -> dict[Key, Form]:

@@ -67,7 +67,7 @@ class TierKeeper:
         self._rates: dict[Key, float] = {}
         self._counts: dict[Key, int] = {}
         self._refusals: dict[tuple[Key, Form | None], tuple[float, float]] = {}
-        self._peace = 0
+        self._begun = self._peace = 0
         self._placed: dict[Key, SegmentView] = {}
         self._moves: Counter[str] = Counter()
         self._looked = time.monotonic()
@@ -127,13 +127,16 @@ class TierKeeper:
     def _run(self) -> None:
         while True:
             made = 0
+            with self._wake:
+                self._begun += 1
+                begun = self._begun
             try:
                 made = self.step()
             except Exception:
                 log.exception("segments could not be looked at; it is tried again")
             with self._wake:
                 if not made:
-                    self._peace += 1
+                    self._peace = begun
                     self._wake.notify_all()
                     self._wake.wait_for(lambda: self._stopping or self._awake, EVERY)
                 if self._stopping:
@@ -173,10 +176,11 @@ class TierKeeper:
                 if not self.step():
                     return
             return
+        with self._wake:
+            since = self._begun
         self.look()
         with self._wake:
-            since = self._peace
-            self._wake.wait_for(lambda: self._stopping or self._peace > since + 1, patience)
+            self._wake.wait_for(lambda: self._stopping or self._peace > since, patience)
 
     # -- what the policy looks at
 
