@@ -38,3 +38,29 @@ def mine(db: nf.Database) -> nf.Collection:
     made = db.create("mine", embedder=None, dim=4, metric="cosine")
     made.upsert([nf.Document(f"v{i}") for i in range(4)], vectors=3 * np.eye(4, dtype=np.float32))
     return made
+
+
+SLOW = (
+    "benchmarks/",
+    "deploy/",
+    "device/test_kernel.py",
+    "device/test_kmeans.py",
+    "doctor/",
+    "embed/test_batching.py",
+    "embed/test_precision.py",
+    "embed/test_running.py",
+    "index/gpu/",
+    "index/test_cagra.py",
+    "index/test_centroids.py",
+    "maintain/test_cloned.py",
+    "maintain/test_tier_failures.py",
+    "serve/test_page_tiers.py",
+    "serve/test_tiers.py",
+)
+"""Files whose tests `make check` leaves out, beside those that are marked one by one."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.relative_to(Path(__file__).parent).as_posix().startswith(SLOW):
+            item.add_marker(pytest.mark.slow)
