@@ -14,7 +14,8 @@ from nearfield.core.errors import InvalidInput
 from nearfield.core.metric import prepare
 from nearfield.core.types import TIERS, Document, Written
 from nearfield.embedding import BoundEmbedder
-from nearfield.searching import Filter, Searching
+from nearfield.reading import Filter
+from nearfield.searching import Searching
 
 if TYPE_CHECKING:
     from pathlib import Path

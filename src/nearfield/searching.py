@@ -1,4 +1,4 @@
-"""Reading a collection: get, scan, count, search. Part of Collection, which holds it.
+"""Asking a collection: search, explain. Part of Collection, which holds it.
 
 Knows an embedder and an engine by their protocols; writes nothing. Every check of input happens here.
 """
@@ -6,101 +6,28 @@ Knows an embedder and an engine by their protocols; writes nothing. Every check 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nearfield.core import filters, inputs
+from nearfield.core import inputs
 from nearfield.core.config import parse_time
-from nearfield.core.errors import InvalidInput, NotFound
-from nearfield.core.metric import Metric, Vectors, prepare, prepare_plain
-from nearfield.core.types import Document, Hits
-from nearfield.embedding import BoundEmbedder
+from nearfield.core.errors import InvalidInput
+from nearfield.core.metric import Vectors, prepare, prepare_plain
+from nearfield.core.types import Hits
+from nearfield.reading import Filter, Reading, narrowed
 
 if TYPE_CHECKING:
     from nearfield.engine.explain import Explanation
-    from nearfield.engine.local import LocalEngine
     from nearfield.engine.segment_search import Request
     from nearfield.engine.snapshot import Snapshot
     from nearfield.index.base import Effort
 
-Filter = Mapping[str, Any]
 
-
-class Searching:
+class Searching(Reading):
     """What can be asked of a collection."""
-
-    name: str
-    _engine: LocalEngine
-    _embedder: BoundEmbedder
-
-    @property
-    def dim(self) -> int:
-        """Numbers in each vector."""
-        return self._engine.dim
-
-    @property
-    def metric(self) -> Metric:
-        """How vectors are compared."""
-        return self._engine.metric
-
-    @property
-    def recall(self) -> float:
-        """The recall that searches hold unless they ask for another."""
-        return self._engine.settings.recall
-
-    @property
-    def embedder(self) -> str | None:
-        """The embedder's name; None where vectors are brought."""
-        return self._embedder.name
-
-    @overload
-    def get(self, ids: str, *, vectors: bool = False, fields: Sequence[str] | None = None) -> Document: ...
-    @overload
-    def get(self, ids: list[str], *, vectors: bool = False, fields: Sequence[str] | None = None) -> list[Document | None]: ...
-    def get(
-        self, ids: str | list[str], *, vectors: bool = False, fields: Sequence[str] | None = None
-    ) -> Document | list[Document | None]:
-        """One document by id, or a list with None where there is none.
-
-        Args:
-            ids: an id, or several.
-            vectors: fill `Document.vector` with what the caller gave, within 1e-6 of its length.
-            fields: keep only these metadata keys.
-
-        Raises:
-            NotFound: a single id that is not there.
-        """
-        if isinstance(ids, str):
-            found = self._engine.get([inputs.document_id(ids)], vectors=vectors)[0]
-            if found is None:
-                raise NotFound(f"no document of {self.name!r} has this id", field="id", received=ids)
-            return _narrowed(found, fields)
-        several = self._engine.get([inputs.document_id(i) for i in ids], vectors=vectors)
-        return [None if d is None else _narrowed(d, fields) for d in several]
-
-    def __len__(self) -> int:
-        return len(self._engine.snapshot)
-
-    def __contains__(self, id: object) -> bool:
-        return isinstance(id, str) and self._engine.get([inputs.document_id(id)])[0] is not None
-
-    def count(self, filter: Filter | None = None) -> int:
-        """How many documents match `filter`."""
-        return self._engine.count(None if filter is None else self.parsed(filter))
-
-    def scan(self, *, filter: Filter | None = None, batch: int = 1000, vectors: bool = False) -> Iterator[Document]:
-        """Every document that matches, of one snapshot, whatever is written meanwhile.
-
-        Args:
-            filter: which; None for all.
-            batch: how many are read at a time, at least 1; memory grows with it, results do not change.
-            vectors: fill `Document.vector`.
-        """
-        condition = None if filter is None else self.parsed(filter)
-        return self._engine.scan(condition, batch=inputs.whole(batch, "batch", 1), vectors=vectors)
 
     def search(
         self,
@@ -296,19 +223,8 @@ class Searching:
             effort,
         )
 
-    def parsed(self, filter: Filter) -> filters.Filter:
-        """A filter by the collection's field types, checked; raises FilterError."""
-        return filters.parse(filter, self._engine.settings.fields)
-
-
-def _narrowed(document: Document, fields: Sequence[str] | None) -> Document:
-    if fields is None:
-        return document
-    kept = {key: value for key, value in document.metadata.items() if key in fields}
-    return Document(document.id, document.text, kept, document.vector)
-
 
 def _narrowed_hits(hits: Hits, fields: Sequence[str]) -> Hits:
-    documents = [_narrowed(hit.document, fields) for hit in hits if hit.document is not None]
+    documents = [narrowed(hit.document, fields) for hit in hits if hit.document is not None]
     metric = hits.metric
     return Hits(hits.ids, hits.scores, documents if len(documents) == len(hits) else None, metric, hits.plan, hits.complete)
