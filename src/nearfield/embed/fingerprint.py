@@ -1,8 +1,8 @@
 """What a collection remembers of its embedder, and how another is told from it.
 
-The declared part is compared without loading anything; the probes, a few fixed texts, are embedded when the embedder is
-first used, and decide: another hash with the same vectors is the same model in another file, another vector is another
-model whatever it is called.
+The declared part is compared without loading anything; the probes, a few fixed texts and pictures, are embedded when the
+embedder is first used, and decide: another hash with the same vectors is the same model in another file, another vector is
+another model whatever it is called.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ import numpy as np
 
 from nearfield.core.errors import ModelMismatch
 from nearfield.core.metric import Vectors
-from nearfield.embed.base import Embedder
+from nearfield.embed import probes
+from nearfield.embed.base import Embedder, SeesPictures, takes
 
 PROBES = (
     "the quick brown fox jumps over the lazy dog",
@@ -32,7 +33,10 @@ STRETCHED = 0.02
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """The declared part, and float32 vectors of the probes as documents and as queries, (2 * len(PROBES), dim)."""
+    """The declared part, and float32 (n, dim) vectors of the probes.
+
+    Of texts, where the embedder takes them, first as documents, then as queries; then those of probes.pictures(), likewise.
+    """
 
     declared: dict[str, Any]
     probes: Vectors
@@ -51,8 +55,19 @@ class Fingerprint:
 
 def take(embedder: Embedder) -> Fingerprint:
     """Embeds the probes."""
-    vectors = [np.asarray(embedder.encode(PROBES, kind=kind), np.float32) for kind in ("document", "query")]
+    vectors = []
+    if "text" in takes(embedder):
+        vectors += [np.asarray(embedder.encode(PROBES, kind=kind), np.float32) for kind in ("document", "query")]
+    if isinstance(embedder, SeesPictures):
+        pictures = [(lambda pixels=pixels: pixels) for pixels in probes.pictures()]
+        vectors.append(np.asarray(embedder.encode_images(pictures), np.float32))
     return Fingerprint(embedder.declared(), np.concatenate(vectors))
+
+
+def _label(probe: int, n: int) -> str:
+    """The name of a probe among `n`: pictures come last."""
+    texts = n - len(probes.NAMES) if n != 2 * len(PROBES) else n
+    return repr(PROBES[probe % len(PROBES)]) if probe < texts else f"the picture of {probes.NAMES[probe - texts]}"
 
 
 def compare_declared(stored: Fingerprint, embedder: Embedder) -> None:
@@ -99,7 +114,7 @@ def compare_probes(stored: Fingerprint, now: Fingerprint) -> bool:
             "the embedder has the stored model's name but makes other vectors (other weights?); put the model back that made "
             "them, or load the texts into a new collection",
             field="embedder",
-            expected=f"cosine >= {LEAST} on probe {PROBES[worst % len(PROBES)]!r}",
+            expected=f"cosine >= {LEAST} on probe {_label(worst, len(a))}",
             received=f"{cosine[worst]:.4f}",
         )
     longest = int(np.argmax(np.abs(is_now - was) / (was + 1e-30)))
@@ -107,7 +122,7 @@ def compare_probes(stored: Fingerprint, now: Fingerprint) -> bool:
         raise ModelMismatch(
             "the embedder makes vectors of the same directions but other lengths (is one of the two normalised?)",
             field="embedder",
-            expected=f"length {was[longest]:.4f} on probe {PROBES[longest % len(PROBES)]!r}",
+            expected=f"length {was[longest]:.4f} on probe {_label(longest, len(a))}",
             received=f"{is_now[longest]:.4f}",
         )
     return stored.declared == now.declared

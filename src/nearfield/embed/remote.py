@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from nearfield.core.config import plain_url
 from nearfield.core.errors import DimensionMismatch, InvalidInput, MissingDependency, NearfieldError, Overloaded
 from nearfield.core.metric import Vectors
 from nearfield.embed.base import Progress
@@ -31,7 +32,7 @@ class RemoteEmbedder:
     def __init__(self, url: str, model: str, key: str | None = None) -> None:
         self.url, self.model = url.rstrip("/"), model
         self.name = f"openai:{self.url}#{model}"
-        self._key = key
+        self._key, self._shown = key, plain_url(self.url)
         self._dim: int | None = None
 
     @classmethod
@@ -90,9 +91,9 @@ class RemoteEmbedder:
                 problem = f"HTTP {answer.status_code}"
                 continue
             if answer.status_code != 200:
-                raise NearfieldError(f"{self.url} refused: HTTP {answer.status_code}: {answer.text[:200]}", field="embedder")
+                raise NearfieldError(f"{self._shown} refused: HTTP {answer.status_code}: {answer.text[:200]}", field="embedder")
             return self._vectors(answer, len(texts))
-        raise Overloaded(f"{self.url} did not answer after {TRIES} tries ({problem})", field="embedder", retry_after=5.0)
+        raise Overloaded(f"{self._shown} did not answer after {TRIES} tries ({problem})", field="embedder", retry_after=5.0)
 
     def _vectors(self, answer: Any, count: int) -> Vectors:
         try:
@@ -101,9 +102,9 @@ class RemoteEmbedder:
                 raise ValueError(f"expected the indices 0 to {count - 1}, each once")
             found = np.array([row["embedding"] for row in rows], np.float32)
         except (KeyError, TypeError, ValueError) as error:
-            raise NearfieldError(f"{self.url} did not answer in the OpenAI form ({error})", field="embedder") from error
+            raise NearfieldError(f"{self._shown} did not answer in the OpenAI form ({error})", field="embedder") from error
         if found.ndim != 2 or len(found) != count or not math.isfinite(float(np.abs(found).sum())):
             raise NearfieldError(
-                f"{self.url} did not send one finite vector for each text", field="embedder", received=str(found.shape)
+                f"{self._shown} did not send one finite vector for each text", field="embedder", received=str(found.shape)
             )
         return found

