@@ -1,0 +1,1 @@
+"""What happens to candidates between the engine and the user: thresholds, reranking, diversity, groups, pages, likes."""
