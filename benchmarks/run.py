@@ -26,6 +26,13 @@ NAMES = (
     "rebuild",
     "restart",
     "proof",
+    "duplicates",
+    "hybrid",
+    "chinese",
+    "quality",
+    "documents",
+    "passages",
+    "ranking",
 )
 
 

@@ -1,6 +1,7 @@
-"""A collection: documents in, hits out. Joins an embedder and an engine; what users hold. Reading it is in searching.py.
+"""A collection: documents in, hits out. Joins an embedder and an engine; what users hold.
 
-Knows both only by their protocols. Every check of input happens before anything is written.
+Knows both only by their protocols; asking it is in searching.py, reading it in reading.py. Every check of input happens before
+anything is written.
 """
 
 from __future__ import annotations
@@ -12,31 +13,35 @@ from nearfield.core import inputs
 from nearfield.core.config import parse_size, parse_time
 from nearfield.core.errors import InvalidInput
 from nearfield.core.metric import prepare
+from nearfield.core.parts import HEAD
 from nearfield.core.types import TIERS, Document, Written
-from nearfield.embedding import BoundEmbedder
+from nearfield.duplicating import Duplicating, skipping
+from nearfield.filing import Filing
+from nearfield.generation import Generation, Home, steady, steady_write
 from nearfield.reading import Filter
-from nearfield.searching import Searching
+from nearfield.recommending import Recommending
+from nearfield.uses import Uses
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from nearfield.core.metric import Vectors
     from nearfield.engine.fields import Field
-    from nearfield.engine.local import LocalEngine
     from nearfield.engine.stats import Stats
     from nearfield.engine.verify import Report
     from nearfield.index.base import Kind
     from nearfield.maintain.calibrating import Calibration
     from nearfield.maintain.worker import Maintainer
+    from nearfield.picturing import PicturesAdded
     from nearfield.planning.front import Best, Front
 
 
-class Collection(Searching):
+class Collection(Recommending, Duplicating, Uses, Filing):
     """Documents that can be searched. Made by `Database.create` or `Database[...]`; safe to use from many threads."""
 
-    def __init__(self, name: str, engine: LocalEngine, embedder: BoundEmbedder, maintainer: Maintainer | None) -> None:
-        self.name = name
-        self._engine, self._embedder, self._maintainer = engine, embedder, maintainer
+    def __init__(self, name: str, generation: Generation, home: Home | None = None) -> None:
+        super().__init__(generation)
+        self.name, self._home = name, home
 
     def __repr__(self) -> str:
         return f"Collection({self.name!r}, {len(self):,} documents, dim={self.dim}, metric={self.metric.value!r})"
@@ -48,16 +53,30 @@ class Collection(Searching):
 
     # -- writing
 
-    def upsert(self, documents: Sequence[Document] | Document, vectors: Any = None, *, if_exists: str = "replace") -> Written:
+    @steady_write
+    def upsert(
+        self,
+        documents: Sequence[Document] | Document,
+        vectors: Any = None,
+        *,
+        if_exists: str = "replace",
+        broken: Callable[[str, str], None] | None = None,
+        skip_duplicates_above: float | None = None,
+    ) -> Written:
         """Writes documents, replacing those with the same ids; all or nothing, durable when it returns.
 
         Args:
-            documents: what to write. Only text that changed is embedded again.
-            vectors: float32 (n, dim) in place of embedding the texts; other types are converted once.
+            documents: what to write. Only text that changed is embedded again; a picture decides its document's vector, and is
+                embedded each time.
+            vectors: float32 (n, dim) in place of embedding the texts and pictures; other types are converted once.
             if_exists: "replace", "skip" (keep the older) or "error".
+            broken: called with (id, why) for each picture that cannot be read, whose document is then left out; None: the first
+                is an error.
+            skip_duplicates_above: leaves out each document whose nearest stored one, or an earlier one of the batch, other than
+                that of its own id, scores at least this; `Written.alike` names it. None: nothing is looked for.
 
         Raises:
-            InvalidInput: bad ids, texts, metadata or vectors; nothing was written.
+            InvalidInput: bad ids, texts, metadata, vectors or pictures; nothing was written.
             AlreadyExists: an id is there and if_exists="error".
             Overloaded: too many documents wait for a segment.
         """
@@ -66,14 +85,65 @@ class Collection(Searching):
 
         inputs.choice(if_exists, inputs.IF_EXISTS, "if_exists")
         checked = intake.check(batch)
+        pictures = any(d.image is not None for d in batch)
+        limit = skipping(skip_duplicates_above, self.metric, parted=self._parted is not None, pictures=pictures)
         if not batch:
             return Written(commit=self.commit)
-        if vectors is None:
-            ready = intake.embed(self._engine, self._embedder, checked, if_exists)
-        else:
-            ready = inputs.vectors(vectors, self.dim, len(batch))
+        if self._parted is not None:
+            from nearfield.parts import intake as in_parts
+
+            return in_parts.upsert(self._parted, batch, checked, vectors, if_exists, broken)
+        if vectors is not None:
+            vectors = inputs.vectors(vectors, self.dim, len(batch))
+        if pictures:
+            from nearfield import picturing
+
+            return picturing.upsert(self._engine, self._embedder, batch, checked, vectors, if_exists, broken)
+        ready = intake.embed(self._engine, self._embedder, checked, if_exists) if vectors is None else vectors
+        if limit is not None:
+            from nearfield.duplicates import arriving
+
+            return arriving.write(self._engine, checked, *prepare(ready, self.metric), if_exists, limit)
         return intake.write(self._engine, checked, *prepare(ready, self.metric), if_exists)
 
+    def add_pictures(
+        self,
+        path: str | Path,
+        *,
+        prefix: str = "",
+        batch: int = 64,
+        progress: Callable[[int, int | None], None] | None = None,
+        done: PicturesAdded | None = None,
+    ) -> PicturesAdded:
+        """Writes the pictures below a folder that are new or changed; each batch is durable before the next is read.
+
+        Ids are the paths below the folder. Metadata: path, name, width, height, bytes, modified, and taken where EXIF says it;
+        other keys, and a text, that a document has already stay. A file is known to be unchanged by its size and time, so a run
+        that was stopped goes on when it is repeated. Documents of files that are gone stay.
+
+        Args:
+            path: a folder, or one picture.
+            prefix: what ids begin with, before a "/", so that two folders stay apart.
+            batch: pictures written together, at least 1.
+            progress: called with (files done, files in all).
+            done: counts of earlier calls to go on from; kept up to date after each batch, so that they are right after Ctrl-C.
+
+        Returns:
+            What was added, replaced and unchanged, and (path, why) of each file that is broken or too large: it is passed over.
+
+        Raises:
+            NotFound: nothing is there.
+            InvalidInput: the model takes no pictures.
+        """
+        from pathlib import Path
+
+        from nearfield import picturing
+
+        picturing.check(self)
+        size = inputs.whole(batch, "batch", 1)
+        return picturing.add_folder(self, Path(path), prefix=prefix, done=done, batch=size, progress=progress)
+
+    @steady_write
     def load(
         self,
         *,
@@ -101,9 +171,14 @@ class Collection(Searching):
         from nearfield import intake
 
         inputs.choice(if_exists, inputs.IF_EXISTS, "if_exists")
+        if self._parted is not None:
+            from nearfield.parts import loading
+
+            return loading.load(self._parted, ids, vectors, texts, metadata, if_exists, progress)
         source = intake.Columnar.of(ids, vectors, texts, metadata, self.dim)
         return intake.load(self._engine, self._embedder, source, if_exists, progress)
 
+    @steady_write
     def update(self, id: str, *, metadata: Mapping[str, Any] | None = None, remove: Sequence[str] = ()) -> Written:
         """Sets and removes metadata keys of one document; its text and vector stay, nothing is embedded again.
 
@@ -116,6 +191,7 @@ class Collection(Searching):
         encoding.encode(changes)
         return self._engine.update(inputs.document_id(id), changes, list(remove))
 
+    @steady_write
     def delete(self, ids: Sequence[str] | str | None = None, *, filter: Filter | None = None) -> Written:
         """Deletes by id or by filter; ids that are not there are passed over. Durable when it returns."""
         if (ids is None) == (filter is None):
@@ -128,20 +204,24 @@ class Collection(Searching):
     # -- keeping
 
     def refresh(self) -> int:
-        """Sees what the writing process committed since (read-only openers); returns the commit number."""
+        """Sees what the writing process committed since (read-only openers), another model too; returns the commit number."""
+        if self._home is not None:
+            self._home.follow(self)
         return self._engine.refresh()
 
+    @steady
     def stats(self) -> Stats:
         """What the collection holds, in numbers."""
         from nearfield.engine import stats
 
-        return stats.collect(self.name, self._engine, self._maintainer)
+        others = () if self._home is None else self._home.others(self._generation.number)
+        return stats.collect(self.name, self._engine, self._maintainer, others)
 
     def fields(self) -> list[Field]:
         """The metadata fields that documents have: types, range of numbers, commonest strings. Looks at every document."""
         from nearfield.engine import fields
 
-        return fields.collect(self._engine.snapshot)
+        return fields.collect(self._engine.snapshot, None if self._parted is None else HEAD)
 
     def optimize(self, *, purge: bool = False, progress: Callable[[str], None] | None = None) -> None:
         """Returns when all is sealed, merged and indexed.
@@ -152,13 +232,29 @@ class Collection(Searching):
         """
         self._keeper().optimize(purge=purge, progress=progress)
 
-    def rebuild(self, kind: Kind | Best | str = "auto") -> None:
+    def rebuild(
+        self,
+        kind: Kind | Best | str | None = None,
+        *,
+        keyword: bool | str = False,
+        progress: Callable[[str], None] | None = None,
+    ) -> None:
         """Builds every segment's index again, aside, as `kind`; searches go on. Returns when all are swapped.
 
         Args:
-            kind: a kind, "auto", or `front.best` of `tune`; a best without a kind means "auto".
+            kind: a kind, "auto", or `front.best` of `tune`; a best without a kind means "auto". None: "auto", and with
+                `keyword` nothing.
+            keyword: makes the index of words anew, beside the one that is searched: True as it was made (and where there is
+                none, "english"); "english" or "plain", as in `Database.create`. Ctrl-C stops it, the next call goes on.
+            progress: called with a line for people while the words are indexed.
         """
-        self._keeper().rebuild(kind)
+        from nearfield.creating import words_of
+
+        words = None if isinstance(keyword, bool) else words_of(keyword)
+        if kind is not None or keyword is False:
+            self._keeper().rebuild("auto" if kind is None else kind)
+        if keyword is not False:
+            self._keeper().rebuild_keywords(words, progress)
 
     def tune(
         self,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from msgspec import UNSET
 
 from nearfield.core import inputs
 from nearfield.core.errors import InvalidInput
@@ -13,14 +15,40 @@ from nearfield.index import encode_kind
 from nearfield.store import layout
 from nearfield.store.catalog import Settings
 
+if TYPE_CHECKING:
+    from nearfield.core.parts import PartsSpec
+    from nearfield.store.keyword import Options
+
 MAX_DIM = 32_768
 FIELD_TYPES = ("timestamp",)
+WORDS = ("english", "plain")
+"""How texts may be indexed by their words."""
 
 
-def settings_of(embedder: Any, dim: Any, metric: Any, index: Any, recall: Any, fields: Mapping[str, str] | None) -> Settings:
+def words_of(keyword: Any) -> Options | None:
+    """The options of a keyword index; see Database.create."""
+    if keyword is None:
+        return None
+    from nearfield.store.keyword import Options
+
+    return Options(stemming="english" if inputs.choice(keyword, WORDS, "keyword") == "english" else None)
+
+
+def settings_of(
+    embedder: Any,
+    dim: Any,
+    metric: Any,
+    index: Any,
+    recall: Any,
+    fields: Mapping[str, str] | None,
+    passages: Any = None,
+    vectors: Any = None,
+) -> Settings:
     """The settings; see Database.create."""
+    loaded: Any = None
+    spec: PartsSpec | None = None
     if embedder is None:
-        if dim is None:
+        if dim is None and vectors is None:
             raise InvalidInput("a collection of brought vectors needs their dimension", field="dim", expected="1 to 32768")
     else:
         from nearfield import embed
@@ -29,6 +57,10 @@ def settings_of(embedder: Any, dim: Any, metric: Any, index: Any, recall: Any, f
         if dim is not None and dim != loaded.dim:
             raise InvalidInput("the embedder makes other vectors", field="dim", expected=str(loaded.dim), received=dim)
         dim = loaded.dim
+    if passages is not None or vectors is not None:
+        from nearfield.parts.spec import spec_of
+
+        spec, dim = spec_of(passages, vectors, loaded, dim)
     if not 1 <= inputs.whole(dim, "dim", 1) <= MAX_DIM:
         raise InvalidInput("not a dimension", field="dim", expected=f"1 to {MAX_DIM}", received=dim)
     if isinstance(index, str):
@@ -47,4 +79,5 @@ def settings_of(embedder: Any, dim: Any, metric: Any, index: Any, recall: Any, f
         inputs.recall(recall),
         dict(fields or {}),
         secrets.randbits(63),
+        parts=UNSET if spec is None else spec.to_dict(),
     )

@@ -17,17 +17,24 @@ from nearfield.collection import Collection
 from nearfield.core import inputs
 from nearfield.core.errors import AlreadyExists, Closed, InvalidInput, NotFound, ReadOnly
 from nearfield.core.metric import Metric
-from nearfield.creating import settings_of
+from nearfield.creating import settings_of, words_of
 from nearfield.embedding import BoundEmbedder
 from nearfield.engine.local import LocalEngine
+from nearfield.engine.parted import open_engine
+from nearfield.generation import Generation
 from nearfield.maintain import budgets
 from nearfield.maintain.tier_report import Tiers
 from nearfield.maintain.tiers import TierKeeper
 from nearfield.maintain.worker import Maintainer
-from nearfield.store import catalog, directory, files, layout
+from nearfield.parts.parted import wire
+from nearfield.reembedding.keeper import Keeper
+from nearfield.reembedding.methods import Reembedding
+from nearfield.store import directory, files, layout
+from nearfield.store.generations import GONE
 from nearfield.store.names import Names
 
 if TYPE_CHECKING:
+    from nearfield.core.parts import Passages, VectorField
     from nearfield.embed.base import Embedder
     from nearfield.index.base import Kind
 
@@ -74,13 +81,14 @@ def open(
     return db
 
 
-class Database:
+class Database(Reembedding):
     """An open directory of collections; a context manager. Made by `nearfield.open`."""
 
     def __init__(self, path: Path, *, read_only: bool, build_threads: int | None = None) -> None:
         self.path, self.read_only, self._build_threads = path, read_only, build_threads
         self._pid = os.getpid()
         self._open: dict[int, Collection] = {}
+        self._generations = Keeper(self)
         self._closing: list[Callable[[], None]] = []
         self._mutex = threading.RLock()
         self._closed = False
@@ -104,7 +112,8 @@ class Database:
 
     def _sweep(self) -> None:
         """Removes directories that no name leads to: leavings of a killed create or drop."""
-        named = set(self._names.all()[0].values())
+        self._generations.sweep(opening=True)
+        named = set(self._names.all()[0].values()) | {kept.number for kept in self._names.kept() if kept.state != GONE}
         for found in (self.path / layout.COLLECTIONS).iterdir():
             if not found.name.isdigit() or int(found.name) not in named:
                 files.remove_tree(found)
@@ -141,6 +150,9 @@ class Database:
         index: str | Kind = "auto",
         recall: float = 0.95,
         fields: Mapping[str, str] | None = None,
+        keyword: str | None = "english",
+        passages: Passages | None = None,
+        vectors: Mapping[str, VectorField] | None = None,
     ) -> Collection:
         """Makes a collection.
 
@@ -152,29 +164,30 @@ class Database:
             index: "auto" (by size, with a reason in stats), or a kind such as nearfield.Hnsw(links=32).
             recall: what searches hold unless they ask for another, in (0, 1].
             fields: metadata fields with a declared type: {"day": "timestamp"} compares RFC 3339 texts as instants.
+            keyword: how texts are indexed by their words: "english" (stemmed: "tides" finds "tide"), "plain" (as they are
+                written), or None (not at all: only dense searches). Chinese, Japanese, Korean, Thai by pairs of letters.
+            passages: texts are embedded passage by passage, such as nearfield.Passages(tokens=200, overlap=40); hits are of
+                documents, and show the passage.
+            vectors: several vectors for each document, by name, each a nearfield.VectorField(...).
 
         Raises:
             AlreadyExists: a collection or alias has the name.
             InvalidInput: anything else that is wrong.
         """
         self._check_writable()
-        settings = settings_of(embedder, dim, metric, index, recall, fields)
+        words = words_of(keyword)
+        settings = settings_of(embedder, dim, metric, index, recall, fields, passages, vectors)
         with self._mutex:
             if self._names.find(inputs.name(name)) is not None:
                 raise AlreadyExists("a collection or alias has this name", field="name", received=name)
             number = self._names.take_number()
-            directory = layout.collection(self.path, number)
-            files.make_directory(directory)
+            directory.make_collection(self.path, number, settings, words)
             try:
-                files.make_directory(directory / layout.SEGMENTS)
-                catalog.create(directory / layout.CATALOG, settings)
-                files.sync_directory(directory)
-                files.sync_directory(directory.parent)
                 self._names.add(name, number)
             except BaseException:
-                files.remove_tree(directory)
+                files.remove_tree(layout.collection(self.path, number))
                 raise
-            return self._collection(name, number, None if isinstance(embedder, str) else embedder)
+            return self._collection(name, number, None if isinstance(embedder, str) else embedder, vectors or {})
 
     def get_or_create(self, name: str, **options: Any) -> Collection:
         """The collection if it is there, else a new one with `options` of `create`.
@@ -212,6 +225,8 @@ class Database:
             number = self._names.find(inputs.name(name))
             if number is None:
                 raise NotFound("no collection has this name", field="name", expected=f"one of {self.list()}", received=name)
+            if number not in self._open:
+                self._generations.find(number)
             if embedder is None and number in self._open:
                 return self._open[number]
             return self._collection(self._names.name_of(number) or name, number, embedder)
@@ -220,13 +235,15 @@ class Database:
         self._check_open()
         return isinstance(name, str) and self._names.find(name) is not None
 
-    def _collection(self, name: str, number: int, given: Embedder | None) -> Collection:
+    def _collection(
+        self, name: str, number: int, given: Embedder | None, named: Mapping[str, VectorField] | None = None
+    ) -> Collection:
         if number in self._open and given is None:
             return self._open[number]
         if number in self._open:
             engine, keeper = self._open[number]._engine, self._open[number]._maintainer
         else:
-            engine = LocalEngine(layout.collection(self.path, number), read_only=self.read_only)
+            engine = open_engine(layout.collection(self.path, number), read_only=self.read_only)
             engine.build_threads = self._build_threads
             if self._tiers is not None:
                 engine.on_pin, engine.devices = self._tiers.settle, self._tiers.has_devices
@@ -234,7 +251,9 @@ class Database:
         settings = engine.settings
         store = None if self.read_only else _store_fingerprint(engine)
         bound = BoundEmbedder(settings.embedder, given, settings.fingerprint, store)
-        self._open[number] = Collection(name, engine, bound, keeper)
+        generation = Generation(number, engine, bound, keeper, wire(engine, bound, named))
+        self._open[number] = Collection(name, generation, self._generations)
+        self._generations.add(self._open[number])
         if self._tiers is not None:
             self._tiers.look()
         return self._open[number]
@@ -274,19 +293,23 @@ class Database:
                 self._open[number].name = new
 
     def drop(self, name: str) -> None:
-        """Removes a collection, its aliases and its files."""
+        """Removes a collection, its aliases, its other generations and all files."""
         self._check_writable()
+        if (running := self._names.find(inputs.name(name))) is not None:
+            self._generations.stop(running)
         with self._mutex:
-            number = self._names.find(inputs.name(name))
+            number = self._names.find(name)
             if number is None or self._names.name_of(number) is None:
                 raise NotFound("no collection has this name", field="name", received=name)
             if name.lower() != (self._names.name_of(number) or "").lower():
                 raise InvalidInput(
                     "this is an alias; drop the collection by its name, or use unalias", field="name", received=name
                 )
+            others = [kept.number for kept in self._generations.kept(number)]
             self._names.drop(name)
-            self._close(number)
-            files.remove_tree(layout.collection(self.path, number))
+            for each in (number, *others):
+                self._close(each)
+                files.remove_tree(layout.collection(self.path, each))
 
     def copy(self, source: str, target: str) -> Collection:
         """Copies a collection, consistent, under a new name; files that never change are linked, not copied."""
@@ -327,6 +350,8 @@ class Database:
 
     def close(self) -> None:
         """Finishes what was submitted and gives the lock back. Nothing acknowledged depends on it."""
+        if os.getpid() == self._pid:
+            self._generations.stop()
         with self._mutex:
             if self._closed:
                 return

@@ -69,7 +69,7 @@ def _encoded(values: Any, document_id: str) -> bytes:
 
 
 def embed(engine: LocalEngine, embedder: BoundEmbedder, checked: Checked, if_exists: str) -> Vectors:
-    """Vectors (n, dim) for a batch of texts; a text that is stored unchanged keeps its vector."""
+    """Vectors (n, dim) for a batch of texts; a text that is stored unchanged keeps its vector, unless a picture made it."""
     if embedder.name is None:
         raise InvalidInput(
             "this collection was created with embedder=None", field="vectors", expected="one vector for each document"
@@ -81,9 +81,11 @@ def embed(engine: LocalEngine, embedder: BoundEmbedder, checked: Checked, if_exi
         )
     out = np.empty((len(checked.ids), engine.dim), np.float32)
     stored = engine.get(checked.ids, vectors=True)
+    same = [old.id for i, old in enumerate(stored) if old is not None and old.text == checked.texts[i]]
+    unchanged = set(same) - (engine.thumbnails.having(engine.snapshot, same) if same else set())
     fresh = []
     for i, old in enumerate(stored):
-        if old is not None and old.vector is not None and (old.text == checked.texts[i] or if_exists == "skip"):
+        if old is not None and old.vector is not None and (old.id in unchanged or if_exists == "skip"):
             out[i] = old.vector
         else:
             fresh.append(i)
@@ -96,20 +98,30 @@ def _sized(engine: LocalEngine, vectors: Vectors) -> Vectors:
     return inputs.vectors(vectors, engine.dim, field="embedder")
 
 
-def write(engine: LocalEngine, checked: Checked, vectors: Vectors, norms: Norms, if_exists: str) -> Written:
+def write(
+    engine: LocalEngine,
+    checked: Checked,
+    vectors: Vectors,
+    norms: Norms,
+    if_exists: str,
+    thumbnails: Sequence[bytes | None] | None = None,
+) -> Written:
     """Writes a checked batch, all or nothing: as pending rows, or as segments where it is large."""
     n = len(checked.ids)
     if n < BULK:
-        return engine.put(Records(checked.ids, checked.texts, checked.metadata, vectors, norms), if_exists)
+        return engine.put(Records(checked.ids, checked.texts, checked.metadata, vectors, norms, thumbnails), if_exists)
     step = _chunk_rows(engine.dim)
     segments: list[Segment] = []
+    images: dict[int, bytes] = {}
     try:
         for start in range(0, n, step):
             part = slice(start, start + step)
             batch = arrow.batch(checked.ids[part], checked.texts[part], checked.metadata[part])
             columns = Columns.build([encoding.decode(m) for m in checked.metadata[part]])
             segments.append(making.from_chunk(engine, batch, columns, vectors[part], None if norms is None else norms[part]))
-        return engine.adopt(segments, if_exists, frozenset())
+            rows = zip(segments[-1].rows.tolist(), (thumbnails or ())[part], strict=False)
+            images.update((row, image) for row, image in rows if image is not None)
+        return engine.adopt(segments, if_exists, frozenset(), *([images] if images else []))
     except BaseException:
         making.discard(engine, segments)
         raise
@@ -146,23 +158,35 @@ class Columnar:
         return cls(ids, vectors, texts, table, dicts, n)
 
 
-def load(engine: LocalEngine, embedder: BoundEmbedder, source: Columnar, if_exists: str, progress: Progress | None) -> Written:
+def load(
+    engine: LocalEngine,
+    embedder: BoundEmbedder,
+    source: Columnar,
+    if_exists: str,
+    progress: Progress | None,
+    prepare: Callable[[int, int], Chunk] | None = None,
+) -> Written:
     """Writes columns chunk by chunk; each chunk is files first, then one transaction.
 
-    A chunk is checked and encoded while the one before it is written, so two chunks are in memory at a time.
+    A chunk is checked and encoded while the one before it is written, so two chunks are in memory at a time. `prepare` makes
+    the chunk of some documents where these are more than a row each.
     """
-    step = _chunk_rows(engine.dim) if source.vectors is not None else EMBED_ROWS
+    plain = source.vectors is not None and prepare is None
+    step = _chunk_rows(engine.dim) if plain else EMBED_ROWS
     loading = _Loading(engine, if_exists, source.n, progress)
     engine.loading += 1
+    if source.n > step:
+        engine.in_chunks.add(id(loading))
     try:
         with ThreadPoolExecutor(1, "nearfield-load") as writer:
             before: Future[None] | None = None
             try:
                 for start in range(0, source.n, step):
-                    chunk = _prepare(engine, embedder, source, start, min(start + step, source.n), if_exists)
+                    stop = min(start + step, source.n)
+                    made = prepare(start, stop) if prepare else _prepare(engine, embedder, source, start, stop, if_exists)
                     if before is not None:
                         before.result()
-                    before = writer.submit(loading.write, chunk)
+                    before = writer.submit(loading.write, made)
             finally:
                 if before is not None:
                     before.result()
@@ -170,6 +194,7 @@ def load(engine: LocalEngine, embedder: BoundEmbedder, source: Columnar, if_exis
         error.committed = loading.rows
         raise
     finally:
+        engine.in_chunks.discard(id(loading))
         engine.loading -= 1
         engine.loaded_at = time.monotonic()
         engine.changed()
@@ -177,13 +202,15 @@ def load(engine: LocalEngine, embedder: BoundEmbedder, source: Columnar, if_exis
 
 
 @dataclass(frozen=True, slots=True)
-class _Chunk:
-    """Rows ready to be written."""
+class Chunk:
+    """Rows ready to be written, and of how many documents they are; `skipped` more are there already, and stay."""
 
     batch: Any
     columns: Columns
     vectors: Vectors
     norms: Norms
+    documents: int
+    skipped: int = 0
 
 
 class _Loading:
@@ -194,10 +221,12 @@ class _Loading:
         self._segments: frozenset[int] = frozenset()
         self.total, self.rows = Written(), 0
 
-    def write(self, chunk: _Chunk) -> None:
+    def write(self, chunk: Chunk) -> None:
         """Writes one chunk and commits it."""
         n = len(chunk.batch)
-        if n < BULK and self._n < BULK:
+        if n == 0:
+            written = Written(commit=self._engine.snapshot.commit)
+        elif n < BULK and self._n < BULK:
             columns = [chunk.batch.column(i).to_pylist() for i in range(3)]
             ids, texts, encoded = columns
             written = self._engine.put(Records(ids, texts, encoded, chunk.vectors, chunk.norms), self._if_exists)
@@ -209,18 +238,18 @@ class _Loading:
                 making.discard(self._engine, [segment])
                 raise
             self._segments |= {segment.number}
-        self.rows += n
+        self.rows += chunk.documents + chunk.skipped
         self.total = Written(
             self.total.added + written.added,
             self.total.replaced + written.replaced,
-            self.total.skipped + written.skipped,
+            self.total.skipped + written.skipped + chunk.skipped,
             commit=written.commit,
         )
         if self._progress is not None:
             self._progress(self.rows, self._n)
 
 
-def _prepare(engine: LocalEngine, embedder: BoundEmbedder, source: Columnar, start: int, stop: int, if_exists: str) -> _Chunk:
+def _prepare(engine: LocalEngine, embedder: BoundEmbedder, source: Columnar, start: int, stop: int, if_exists: str) -> Chunk:
     """Checks, embeds and encodes rows `start` to `stop`."""
     ids = inputs.ids(arrow.as_list(source.ids[start:stop], "ids"))
     texts = _texts(source, start, stop)
@@ -237,7 +266,7 @@ def _prepare(engine: LocalEngine, embedder: BoundEmbedder, source: Columnar, sta
     else:
         raw = embed(engine, embedder, Checked(ids, texts or [], []), if_exists)
     vectors, norms = prepare(raw, engine.metric)
-    return _Chunk(arrow.batch(ids, texts, encoded), columns, vectors, norms)
+    return Chunk(arrow.batch(ids, texts, encoded), columns, vectors, norms, len(ids))
 
 
 def _texts(source: Columnar, start: int, stop: int) -> list[str | None] | None:

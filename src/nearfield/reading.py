@@ -6,26 +6,19 @@ Knows an engine by its protocol; ranks nothing, writes nothing.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, overload
+from typing import Any, overload
 
 from nearfield.core import filters, inputs
 from nearfield.core.errors import NotFound
 from nearfield.core.metric import Metric
 from nearfield.core.types import Document
-from nearfield.embedding import BoundEmbedder
-
-if TYPE_CHECKING:
-    from nearfield.engine.local import LocalEngine
+from nearfield.generation import Held
 
 Filter = Mapping[str, Any]
 
 
-class Reading:
+class Reading(Held):
     """What is in a collection."""
-
-    name: str
-    _engine: LocalEngine
-    _embedder: BoundEmbedder
 
     @property
     def dim(self) -> int:
@@ -46,6 +39,22 @@ class Reading:
     def embedder(self) -> str | None:
         """The embedder's name; None where vectors are brought."""
         return self._embedder.name
+
+    def dim_of(self, name: str | None) -> int:
+        """Numbers in each vector of a name, or of the collection; raises InvalidInput for a name that is not there."""
+        if name is None or self._parted is None:
+            return self.dim
+        return self._parted.dim(self._parted.checked(name))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the vectors of each document; () where there are none by name."""
+        return () if self._parted is None else tuple(self._parted.spec.fields)
+
+    @property
+    def parts(self) -> dict[str, Any] | None:
+        """The passages and named vectors that it was created with, as JSON values; None where a document is one vector."""
+        return None if self._parted is None else self._parted.spec.to_dict()
 
     @overload
     def get(self, ids: str, *, vectors: bool = False, fields: Sequence[str] | None = None) -> Document: ...
@@ -72,8 +81,27 @@ class Reading:
         several = self._engine.get([inputs.document_id(i) for i in ids], vectors=vectors)
         return [None if d is None else narrowed(d, fields) for d in several]
 
+    @property
+    def takes(self) -> tuple[str, ...]:
+        """What its model makes vectors of: "text", "image" or both; nothing where vectors are brought."""
+        return self._embedder.takes
+
+    def thumbnail(self, id: str) -> bytes | None:
+        """The thumbnail of a document that was written with a picture, at most 256 pixels and 20 kB; None: it has none.
+
+        Returns:
+            WebP, or JPEG where Pillow was built without WebP.
+
+        Raises:
+            NotFound: no document has this id.
+        """
+        found = self._engine.thumbnails.of(self._engine.snapshot, inputs.document_id(id))
+        if found is None and id not in self:
+            raise NotFound(f"no document of {self.name!r} has this id", field="id", received=id)
+        return found
+
     def __len__(self) -> int:
-        return len(self._engine.snapshot)
+        return self._engine.count()
 
     def __contains__(self, id: object) -> bool:
         return isinstance(id, str) and self._engine.get([inputs.document_id(id)])[0] is not None
@@ -103,4 +131,4 @@ def narrowed(document: Document, fields: Sequence[str] | None) -> Document:
     if fields is None:
         return document
     kept = {key: value for key, value in document.metadata.items() if key in fields}
-    return Document(document.id, document.text, kept, document.vector)
+    return Document(document.id, document.text, kept, document.vector, document.parts)

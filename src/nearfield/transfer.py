@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 
 from nearfield.core.errors import AlreadyExists, InvalidInput
+from nearfield.core.parts import Part
 from nearfield.core.types import Document, Written
 from nearfield.store import files, parquet
 
@@ -48,7 +49,7 @@ def export(collection: Collection, path: str | os.PathLike[str], *, vectors: boo
     writer = files.Writer(aside)
     try:
         rows = _rows(collection, vectors)
-        count = parquet.write(writer, rows, collection.dim, BATCH) if suffix == ".parquet" else _write_lines(writer, rows)
+        count = _write_parquet(collection, writer, rows, vectors) if suffix == ".parquet" else _write_lines(writer, rows)
         writer.commit()
         files.rename(aside, target)
         files.sync_directory(target.parent)
@@ -63,7 +64,16 @@ def _rows(collection: Collection, vectors: bool) -> Iterator[Row]:
         row: Row = {"id": document.id, "text": document.text, "metadata": dict(document.metadata)}
         if document.vector is not None:
             row["vector"] = document.vector.tolist()
+        if document.parts:
+            row["parts"] = [
+                {"name": p.name, "start": p.start, "end": p.end, "vector": p.vector.tolist()} for p in document.parts
+            ]
         yield row
+
+
+def _write_parquet(collection: Collection, writer: files.Writer, rows: Iterator[Row], vectors: bool) -> int:
+    in_parts = vectors and collection.stats().parts is not None
+    return parquet.write(writer, rows, collection.dim, BATCH, parts=in_parts)
 
 
 def _write_lines(writer: files.Writer, rows: Iterator[Row]) -> int:
@@ -109,7 +119,7 @@ def _read_lines(source: Path) -> Iterator[Row]:
 
 
 def _upsert(collection: Collection, rows: list[Row]) -> Written:
-    documents = [Document(r.get("id", ""), r.get("text"), r.get("metadata") or {}) for r in rows]
+    documents = [Document(r.get("id", ""), r.get("text"), r.get("metadata") or {}, parts=_parts(r)) for r in rows]
     vectors = [r.get("vector") for r in rows]
     if all(v is None for v in vectors):
         return collection.upsert(documents)
@@ -117,3 +127,12 @@ def _upsert(collection: Collection, rows: list[Row]) -> Written:
         missing = vectors.index(None)
         raise InvalidInput("some rows have vectors and some have none", field=f"vector of {documents[missing].id!r}")
     return collection.upsert(documents, vectors=np.array(vectors, np.float32))
+
+
+def _parts(row: Row) -> tuple[Part, ...]:
+    """The parts of a row of `export`."""
+    try:
+        return tuple(Part(np.array(p["vector"], np.float32), p["name"], p["start"], p["end"]) for p in row.get("parts") or ())
+    except (KeyError, TypeError, ValueError) as error:
+        field = f"parts of {row.get('id')!r}"
+        raise InvalidInput("not parts", field=field, expected="name, start, end, vector of each", received=error) from None

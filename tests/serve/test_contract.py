@@ -136,3 +136,41 @@ def test_both_refuse_the_same(database: Any, mine: Any) -> None:
         with pytest.raises(error):
             wrong()
     assert len(mine) == 50
+
+
+def test_searches_by_words_and_by_both(mine: Any) -> None:
+    hits = mine.search("text 7", mode="keyword", k=3)
+    assert hits.ids[0] == "d/7?"
+    assert hits.mode == "keyword"
+    assert hits[0].parts == {"keyword": pytest.approx(hits[0].score)}
+    assert hits.plan.keyword.terms == ("text", "7")
+    assert hits.plan.keyword.matched == 50
+    odd = mine.search("text", mode="keyword", k=100, filter={"odd": True})
+    assert len(odd) == 25
+    both = mine.search("text 7", vector=X[3], mode="hybrid", k=4, fusion=nf.Fusion("scores", 0.5, depth=20))
+    assert set(both.ids[:2]) == {"d/7?", "d/3?"}
+    assert (both.plan.keyword.fusion, both.plan.keyword.weight, both.plan.keyword.depth) == ("scores", 0.5, 20)
+    assert set(both[0].parts) == {"dense", "keyword"}
+    many = mine.search_many(["text 7", "text 9"], mode="keyword", k=1)
+    assert [h.ids for h in many] == [["d/7?"], ["d/9?"]]
+
+
+def test_searches_by_words_are_refused_alike(mine: Any) -> None:
+    for wrong in ({"vector": X[0], "mode": "keyword"}, {"id": "d/3?", "mode": "keyword"}):
+        with pytest.raises(nf.InvalidInput, match="by text"):
+            mine.search(**wrong)
+    with pytest.raises(nf.InvalidInput):
+        mine.search("text", mode="fuzzy")
+    with pytest.raises(nf.InvalidInput, match="embedder"):
+        mine.search("text", mode="hybrid")
+
+
+def test_collections_may_do_without_words(database: Any) -> None:
+    plain = database.create("plain", embedder="hash:32", keyword=None)
+    plain.upsert(nf.Document("a", "tides"))
+    with pytest.raises(nf.InvalidInput, match="no keyword index"):
+        plain.search("tides", mode="keyword")
+    assert plain.search("tides", k=1).ids == ["a"]
+    english = database.create("english", embedder="hash:32")
+    english.upsert(nf.Document("a", "tides"))
+    assert english.search("tide", mode="hybrid", k=1).ids == ["a"]

@@ -72,7 +72,7 @@ def test_effort_goes_up_when_recall_falls_and_down_when_less_would_do(db: nf.Dat
     c = collection(db, n=100)
     asked: list[str] = []
     monitor = Monitor(0.5, lambda: False, lambda found: asked.append(found.name))
-    state = monitor._states[c] = State()
+    state = monitor._states[c.fixed()] = State()
     fed(state, 0, 0.8, LEAST - 1)
     monitor._steer(c, state)
     assert state.step == 0  # too few samples
@@ -100,7 +100,7 @@ def test_a_sample_that_cannot_be_measured_is_told_and_what_was_learned_stays(
 ) -> None:
     c = collection(db, n=100)
     monitor = Monitor(1.0, lambda: False, lambda found: None)
-    state = monitor._states[c] = State()
+    state = monitor._states[c.fixed()] = State()
     state.step = 2
     tried = threading.Event()
 

@@ -18,8 +18,9 @@ from nearfield.core.errors import InvalidInput, NearfieldError, Overloaded
 from nearfield.core.types import Document
 
 if TYPE_CHECKING:
+    from nearfield.cli.documents import Documents, Tally
     from nearfield.cli.rows import Row
-    from nearfield.cli.sources import Source
+    from nearfield.cli.sources import Reading, Source
     from nearfield.collection import Collection
 
 TEXTS = 1024
@@ -68,7 +69,7 @@ def add_source(
     """
     before = counts.seen
     for rows in _batches(source, batch):
-        _write(collection, rows, counts)
+        write(collection, rows, counts)
         progress(rows[-1].at, counts.seen - before)
 
 
@@ -85,7 +86,8 @@ def _batches(source: Source, batch: int | None) -> Iterator[list[Row]]:
     yield from batches(chain([first], rows), most, BATCH_BYTES)
 
 
-def _write(collection: Collection, rows: Sequence[Row], counts: Counts) -> None:
+def write(collection: Collection, rows: Sequence[Row], counts: Counts) -> None:
+    """Writes a batch of rows, those that are there unchanged left out; raises InvalidInput naming the row that is wrong."""
     import numpy as np
 
     try:
@@ -168,11 +170,16 @@ def add(
     files: Annotated[
         list[str],
         typer.Argument(
-            metavar="FILE...", help=".jsonl .csv .tsv .parquet .npy, folders of text files, or - for standard input."
+            metavar="FILE...",
+            help="Rows: .jsonl .csv .tsv .parquet .npy, or - for standard input. Documents: .txt .md .html .pdf .docx .eml "
+            ".mbox, and folders of all of these, pictures too where the model takes them.",
         ),
     ],
     format: Annotated[
-        str | None, typer.Option(help="jsonl, csv, tsv, parquet, npy or text, where the name does not say.")
+        str | None,
+        typer.Option(
+            help="jsonl, csv, tsv, parquet, npy, markdown, html, pdf, docx, mail, mbox where the name is silent; text: as is."
+        ),
     ] = None,
     id_field: Annotated[str, typer.Option(help="The field or column with the id.")] = "id",
     text_field: Annotated[str, typer.Option(help="The field or column with the text.")] = "text",
@@ -183,6 +190,11 @@ def add(
     metadata: Annotated[
         Path | None, typer.Option(help="For .npy: .jsonl, .csv or .parquet with a row for each vector [NAME.metadata.jsonl].")
     ] = None,
+    prefix: Annotated[str, typer.Option(help="Of documents: what ids begin with, so that two folders stay apart.")] = "",
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Follow folders until Ctrl-C: what is new, changed or deleted in them.")
+    ] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if any document cannot be read.")] = False,
     batch: Annotated[int | None, typer.Option(min=1, help="Most documents written at a time.", show_default=False)] = None,
     optimize: Annotated[
         bool | None, typer.Option("--optimize/--no-optimize", help="Index at the end [if 1,000 or more were written].")
@@ -192,19 +204,29 @@ def add(
     """Add documents from files; those already there unchanged are not embedded again.
 
     Lines need an id; text and vector where there are; all other fields are metadata. Stop it with Ctrl-C and run it again:
-    it goes on where it stopped. Of two lines with one id the later one stays.
+    it goes on where it stopped. Of two lines with one id the later one stays. The id of a document is its file's path below the
+    folder; a document that cannot be read is named and the rest go in (docs/DOCUMENTS.md).
     """
+    from nearfield.cli import documents, following
     from nearfield.cli.rows import Names
-    from nearfield.cli.sources import Reading, open_source
+    from nearfield.cli.sources import Reading
 
     how = Reading(Names(id_field, text_field, vector_field, hash_ids=hash_ids), format, strings, ids, metadata)
-    sources = [open_source(name, how) for name in files]
-    counts, started = Counts(), time.monotonic()
+    if watch:
+        following.check(files, format)
+    sources = [_given(name, how, prefix) for name in files]
+    counts, tally, started = Counts(), documents.Tally(), time.monotonic()
     with place.collection(target, write=True) as collection:
+        if watch:
+            following.follow(collection, [Path(name) for name in files], prefix, batch=batch, json=json)
+            return
         try:
             for source in sources:
                 with show.Meter(source.name, source.total) as meter:
-                    add_source(collection, source, counts, batch=batch, progress=meter.update)
+                    if isinstance(source, documents.Documents):
+                        source.add(collection, counts, tally, batch, meter.update)
+                    else:
+                        add_source(collection, source, counts, batch=batch, progress=meter.update)
         except KeyboardInterrupt:
             show.note(f"interrupted: {counts.written:,} documents were written and are safe; run the same command to go on")
             raise typer.Exit(options.INTERRUPTED) from None
@@ -215,15 +237,29 @@ def add(
         if optimize or (optimize is None and counts.written >= OPTIMIZE_FROM):
             collection.optimize(progress=show.note)
         total = len(collection)
-    report(counts, seconds, total, json)
+    read_any = any(isinstance(source, documents.Documents) for source in sources)
+    report(counts, seconds, total, json, tally if read_any else None)
+    if tally.failed and (strict or not counts.seen):
+        raise typer.Exit(options.NO)
 
 
-def report(counts: Counts, seconds: float, total: int, json: bool) -> None:
-    """Prints what was done."""
+def _given(name: str, how: Reading, prefix: str) -> Source | Documents:
+    """What a FILE names: rows, or documents."""
+    from nearfield.cli import documents
+    from nearfield.cli.sources import open_source
+
+    return documents.open_documents(name, how.format, prefix) if documents.takes(name, how.format) else open_source(name, how)
+
+
+def report(counts: Counts, seconds: float, total: int, json: bool, tally: Tally | None = None) -> None:
+    """Prints what was done; with a tally of documents, also what was not."""
+    for told in tally.notes() if tally is not None and not json else ():
+        show.note(told)
     rate = counts.seen / max(seconds, 1e-9)
     if json:
         done = {"added": counts.added, "replaced": counts.replaced, "unchanged": counts.unchanged, "documents": total}
-        show.as_json({**done, "seconds": round(seconds, 3)})
+        more = {} if tally is None else tally.to_dict()
+        show.as_json({**done, **more, "seconds": round(seconds, 3)})
         return
     show.line(
         f"added {counts.added:,}, replaced {counts.replaced:,}, unchanged {counts.unchanged:,} "

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from itertools import islice
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from nearfield.cli import indexes, options, place, show
+from nearfield.cli import indexes, options, parts, place, recommending, show
+from nearfield.cli.ops import describe_generation
 from nearfield.core.errors import InvalidInput, NotFound, shorten
 
 TEXT_WIDTH = 88
@@ -26,6 +27,10 @@ def create(
     field: Annotated[
         list[str] | None, typer.Option(help="A declared field, such as day=timestamp; can be repeated.", show_default=False)
     ] = None,
+    keyword: Annotated[str, typer.Option(help="How texts are indexed by their words: english, plain or none.")] = "english",
+    passages: parts.Passages = None,
+    overlap: parts.Overlap = None,
+    named: parts.Vectors = None,
     json: options.Json = False,
 ) -> None:
     """Make a collection, and its database directory if it is missing."""
@@ -43,6 +48,8 @@ def create(
             index=indexes.kind_of(index),
             recall=recall,
             fields=fields or None,
+            keyword=None if keyword.lower() == "none" else keyword,
+            **parts.made(passages, overlap, named),
         )
         done = {
             "name": made.name,
@@ -50,6 +57,7 @@ def create(
             "metric": made.metric.value,
             "embedder": made.embedder,
             "recall": made.recall,
+            **({} if made.parts is None else {"parts": made.parts}),
         }
     if json:
         show.as_json(done)
@@ -77,34 +85,58 @@ def search(
     exact: Annotated[bool, typer.Option("--exact", help="Compare with every vector.")] = False,
     offset: Annotated[int, typer.Option(help="Leave out this many leading hits.")] = 0,
     timeout: Annotated[str | None, typer.Option(help="At most this long, such as 50ms.", show_default=False)] = None,
+    mode: Annotated[str, typer.Option(help="dense: by vectors; keyword: by words; hybrid: both.")] = "dense",
+    fusion: options.Fuse = None,
+    image: Annotated[
+        Path | None, typer.Option(help="Search by a picture, where the model takes them.", show_default=False)
+    ] = None,
+    on: parts.On = None,
+    passages_per_document: parts.Shown = 1,
+    exclude: recommending.Exclude = None,
+    min_score: recommending.MinScore = None,
+    min_percentile: recommending.MinPercentile = None,
+    percentiles: recommending.Percentiles = False,
+    all: recommending.Every = False,
+    rerank: recommending.Rerank = None,
+    rerank_depth: recommending.RerankDepth = 50,
+    diversity: recommending.Diversity = 0.0,
+    group_by: recommending.GroupBy = None,
+    group_size: recommending.GroupSize = 1,
+    after: recommending.After = None,
+    pages: recommending.Paged = False,
     plan: Annotated[bool, typer.Option("--plan", help="Show how each part was searched.")] = False,
     json: options.Json = False,
 ) -> None:
-    """Find the nearest documents to a text, a vector, or another document."""
+    """Find the nearest documents to a text, a vector, or another document; or those with its words."""
     with place.collection(target) as collection:
         hits = collection.search(
             query,
             vector=None if vector is None else options.parse_json(vector, "--vector"),
             id=id,
-            k=k,
+            k=None if all else k,
             filter=options.parse_filter(filter),
             recall=recall,
             exact=exact,
             offset=offset,
             timeout=timeout,
+            mode=mode,
+            fusion=options.parse_fusion(fusion),
+            image=image,
+            on=parts.on(on),
+            passages_per_document=passages_per_document,
+            exclude=exclude or (),
+            min_score=min_score,
+            min_percentile=min_percentile,
+            percentiles=percentiles,
+            rerank=rerank,
+            rerank_depth=rerank_depth,
+            diversity=diversity,
+            group_by=group_by,
+            group_size=group_size,
+            after=after,
         )
-        found = list(hits)
-    if json:
-        rows = [{"id": h.id, "score": h.score, "text": h.text, "metadata": dict(h.metadata)} for h in found]
-        show.as_json({"hits": rows, "complete": hits.complete, **({"plan": asdict(hits.plan)} if plan else {})})
-        return
-    rows_ = [(f"{h.score:.4f}", h.id, shorten(h.text or "", TEXT_WIDTH), show.brief(h.metadata)) for h in found]
-    show.table(("score", "id", "text", "metadata"), rows_, right=("score",))
-    if plan:
-        show.line("")
-        parts = [asdict(part) for part in hits.plan.segments]
-        names = ("segment", "rows", "allowed", "method", "kind", "effort", "recall", "bound", "source")
-        show.table(names, [["" if part[name] is None else part[name] for name in names] for part in parts])
+        token = recommending.following(hits, pages, after)
+    recommending.shown(hits, json, plan, token, pages or after is not None)
 
 
 def get(
@@ -123,8 +155,8 @@ def get(
     else:
         for document in there:
             values = {"id": document["id"], "text": document["text"] or "", **document["metadata"]}
-            if vectors:
-                values["vector"] = " ".join(f"{x:.6g}" for x in document["vector"])
+            for name, vector in show.vectors(document):
+                values[name] = " ".join(f"{x:.6g}" for x in vector)
             show.pairs(values)
             show.line("")
     if missing:
@@ -215,13 +247,17 @@ def _collections(db: Any, json: bool) -> None:
     for name in db.list():
         found = db[name]
         row = {"name": name, "documents": len(found), "dim": found.dim, "metric": found.metric.value}
-        rows.append({**row, "embedder": found.embedder, "recall": found.recall, "aliases": aliases.get(name, [])})
+        row |= {"embedder": found.embedder, "recall": found.recall, "aliases": aliases.get(name, [])}
+        rows.append({**row, "generations": db.generations(name)})
     if json:
         show.as_json(rows)
         return
     columns = ("name", "documents", "dim", "metric", "embedder", "recall", "aliases")
     shown = [[_cell(row[name]) for name in columns] for row in rows]
     show.table(columns, shown, right=("documents", "dim", "recall"))
+    for row in rows:
+        for other in row["generations"]:
+            show.line(describe_generation(other, f"{db.path}/{row['name']}"))
 
 
 def _cell(value: Any) -> str:

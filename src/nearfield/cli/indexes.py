@@ -17,13 +17,19 @@ SPELLED = "auto, cagra, flat, hnsw, ivf, ivfpq, rabitq or usearch; with paramete
 
 def rebuild(
     target: options.Target,
-    index: Annotated[str, typer.Option(help=f"{SPELLED}.")] = "auto",
+    index: Annotated[str | None, typer.Option(help=f"{SPELLED} [auto].", show_default=False)] = None,
+    keyword: Annotated[
+        str | None,
+        typer.Option(help="The index of words in place of the vectors': same, english or plain.", show_default=False),
+    ] = None,
     json: options.Json = False,
 ) -> None:
     """Build every segment's index again, aside, as a kind; searches elsewhere go on, then use the new one."""
     started = time.monotonic()
     with place.collection(target, write=True) as collection:
-        collection.rebuild(kind_of(index))
+        words = False if keyword is None else True if keyword == "same" else keyword
+        kind = kind_of(index or "auto") if index is not None or keyword is None else None
+        collection.rebuild(kind, keyword=words, progress=show.note)
         found = collection.stats()
     seconds = time.monotonic() - started
     if json:

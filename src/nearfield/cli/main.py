@@ -13,20 +13,47 @@ from typing import Annotated
 
 import typer
 
-from nearfield.cli import adding, data, demo, explaining, indexes, loading, ops, pinning, planning, serving, tuning
+from nearfield.cli import (
+    adding,
+    asking,
+    data,
+    demo,
+    duplicates,
+    evaluating,
+    explaining,
+    indexes,
+    loading,
+    ops,
+    pinning,
+    planning,
+    recommending,
+    reembedding,
+    serving,
+    tuning,
+)
 from nearfield.cli.options import DONE, MISUSE, guarded
 from nearfield.core.config import check_keys
 from nearfield.core.errors import InvalidInput
 
 PREFIX = "NEARFIELD"
-ELSEWHERE = ("NEARFIELD_OPENAI_", "NEARFIELD_READ_KEY", "NEARFIELD_WRITE_KEY", "NEARFIELD_CRASH_")
-"""How variables begin that are read by other parts: the remote embedder, the service's keys, the crash test, the benchmarks."""
+ELSEWHERE = (
+    "NEARFIELD_OPENAI_",
+    "NEARFIELD_RERANK_",
+    "NEARFIELD_CHAT_",
+    "NEARFIELD_READ_KEY",
+    "NEARFIELD_WRITE_KEY",
+    "NEARFIELD_CRASH_",
+)
+"""How variables begin that are read by other parts: remote models, the service's keys, the crash test, the benchmarks."""
 
 VERBS: dict[str, Callable[..., None]] = {
     "create": data.create,
     "add": adding.add,
     "search": data.search,
+    "recommend": recommending.recommend,
     "explain": explaining.explain,
+    "ask": asking.ask,
+    "eval": evaluating.evaluate,
     "get": data.get,
     "update": data.update,
     "rm": data.rm,
@@ -36,8 +63,10 @@ VERBS: dict[str, Callable[..., None]] = {
     "export": data.export,
     "import": data.import_,
     "plan": planning.plan,
+    "dedup": duplicates.dedup,
     "tune": tuning.tune,
     "rebuild": indexes.rebuild,
+    "reembed": reembedding.reembed,
     "calibrate": indexes.calibrate,
     "record": indexes.record,
     "stats": ops.stats,

@@ -50,9 +50,20 @@ def stats(target: options.Anywhere, json: options.Json = False) -> None:
                 show.line(f"segment {segment.number}: {describe_history(segment.index)}")
         for number, reason in each.damaged.items():
             show.line(f"segment {number}: the index is damaged ({reason}); run: nearfield repair {target}")
+        for other in each.generations:
+            show.line(describe_generation(other, target if where.collection else f"{target}/{each.name}"))
         if each.problem:
             show.line(f"the last background task failed: {each.problem}")
         show.line("")
+
+
+def describe_generation(other: dict[str, Any], target: str) -> str:
+    """A generation that is not live, and how to go back to it or on with it, on one line."""
+    model, size = other["model"] or "vectors brought", format_size(other["nbytes"])
+    until = time.strftime("%Y-%m-%d %H:%M", time.localtime(other["until"]))
+    if other["state"] == "old":
+        return f"the generation before, by {model}, {size}, kept until {until}; back to it: nearfield reembed {target} --undo"
+    return f"a generation by {model} was built, {size}, kept until {until}: nearfield reembed {target} --model {other['model']}"
 
 
 def describe_index(index: Any) -> tuple[str, str, str]:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from nearfield.cli import show
 from nearfield.core.errors import InvalidInput, NearfieldError
+
+if TYPE_CHECKING:
+    from nearfield.core.fuse import Fusion
 
 DONE, NO, MISUSE, INTERRUPTED = 0, 1, 2, 130
 """Exit codes: done; the data, the disk or another process says no; bad use; stopped by Ctrl-C."""
@@ -27,6 +30,34 @@ Where = Annotated[
     str | None,
     typer.Option("--filter", "-f", help="""Metadata filter as JSON, such as '{"year": {"$gte": 1990}}'.""", show_default=False),
 ]
+
+Fuse = Annotated[
+    str | None,
+    typer.Option(
+        "--fusion",
+        help="How hybrid puts both sides together: scores or ranks; with parameters: scores:weight=0.4,depth=200 [scores].",
+        show_default=False,
+    ),
+]
+
+
+def parse_fusion(value: str | None) -> Fusion | None:
+    """The fusion of a --fusion option: METHOD, or METHOD:key=value,..."""
+    from nearfield.core.fuse import Fusion
+
+    if value is None:
+        return None
+    method, _, rest = value.partition(":")
+    kinds: dict[str, Callable[[str], Any]] = {"weight": float, "depth": int, "constant": float}
+    given: dict[str, Any] = {}
+    for pair in filter(None, rest.split(",")):
+        key, _, number = pair.partition("=")
+        try:
+            given[key] = kinds[key](number)
+        except (KeyError, ValueError):
+            expected = "weight=, depth= or constant= and a number"
+            raise InvalidInput("not a parameter", field="--fusion", expected=expected, received=pair) from None
+    return Fusion(method, **given)
 
 
 def parse_filter(value: str | None) -> dict[str, Any] | None:

@@ -28,6 +28,18 @@ def serve(
     model: Annotated[
         list[str] | None, typer.Option(help="Embedders that requests may name; minilm by default.", show_default=False)
     ] = None,
+    reranker: Annotated[
+        list[str] | None,
+        typer.Option(help="Rerankers that requests may name: NAME=RERANKER or RERANKER; can be repeated.", show_default=False),
+    ] = None,
+    chat_url: Annotated[
+        str | None,
+        typer.Option(
+            help="An OpenAI-compatible API that answers questions (POST .../ask); its key: NEARFIELD_CHAT_API_KEY.",
+            show_default=False,
+        ),
+    ] = None,
+    chat_model: Annotated[str | None, typer.Option(help="The chat model's name there.", show_default=False)] = None,
     backup_dir: Annotated[Path | None, typer.Option(help="Where backups go, by name.", show_default=False)] = None,
     recall_share: Annotated[
         float, typer.Option(help="Share of one core that measuring recall may take; 0: it is not measured.", min=0, max=1)
@@ -79,6 +91,9 @@ def serve(
         tls_key=tls_key,
         preload=None if preload is None else tuple(preload),
         models=("minilm",) if model is None else tuple(model),
+        rerankers=tuple(reranker or ()),
+        chat_url=chat_url,
+        chat_model=chat_model,
         backups=backup_dir,
         recall_share=recall_share,
         slow_log=slow_log,

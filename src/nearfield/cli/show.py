@@ -68,7 +68,18 @@ def document(found: Any) -> dict[str, Any]:
     out = {"id": found.id, "text": found.text, "metadata": dict(found.metadata)}
     if found.vector is not None:
         out["vector"] = found.vector.tolist()
+    if found.parts:
+        out["parts"] = [{"name": p.name, "start": p.start, "end": p.end, "vector": p.vector.tolist()} for p in found.parts]
     return out
+
+
+def vectors(document: Mapping[str, Any]) -> list[tuple[str, list[float]]]:
+    """The vectors of what `document` gives, each with a title; none where they were not fetched."""
+    found = [("vector", document["vector"])] if "vector" in document else []
+    for i, part in enumerate(document.get("parts", ())):
+        place = "" if part["start"] is None else f", {part['start']} to {part['end']}"
+        found.append((f"vector {i} {part['name']}".rstrip() + place, part["vector"]))
+    return found
 
 
 def brief(metadata: Mapping[str, Any], limit: int = 60) -> str:

@@ -23,6 +23,13 @@ def parse_size(value: int | str, field: str) -> int:
     raise InvalidInput("not a size", field=field, expected="bytes, or text such as '64MB' or '4GiB'", received=value)
 
 
+def plain_url(url: str) -> str:
+    """An address without a name and password in it, as errors and logs tell it."""
+    scheme, _, rest = url.partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
+
+
 def parse_time(value: float | str, field: str) -> float:
     """Seconds from 1.5, "50ms", "10s", "5min", "2h"; raises InvalidInput naming `field`."""
     if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < float("inf"):

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, overload
 
 import numpy as np
 import numpy.typing as npt
 
+from nearfield.core.errors import InvalidInput
 from nearfield.core.metric import Metric, distance
+from nearfield.core.parts import Part, Passage
+from nearfield.core.ranked import Group, More, RerankPlan, Seen
 
 Metadata = Mapping[str, Any]
 """What JSON can say: str keys; None, bool, int, float, str, lists and objects of these."""
@@ -24,23 +27,39 @@ class Document:
         text: what is embedded and shown; None where only a vector was brought.
         metadata: JSON values for filtering and showing.
         vector: float32 (dim,), as the caller gave it; filled by `get(..., vectors=True)`, else None.
+        parts: in collections with passages or named vectors, in place of `vector`: filled likewise; where it is given to
+            `upsert`, nothing is cut and nothing embedded.
+        image: a picture to be written with it: a path, bytes, uint8 (height, width, 3) or a Pillow image. Where the model takes
+            pictures it decides the vector, and a text is only kept beside it. The picture itself is not stored: a thumbnail is.
     """
 
     id: str
     text: str | None = None
     metadata: Metadata = field(default_factory=dict)
     vector: npt.NDArray[np.float32] | None = field(default=None, compare=False)
+    parts: tuple[Part, ...] = field(default=(), compare=False, repr=False)
+    image: Any = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Like:
+    """A document that was not written because it is like another one: both ids, and their score."""
+
+    id: str
+    like: str
+    score: float
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What a write did.  `commit` is the commit number from which readers see it."""
+    """What a write did.  `commit` is the commit number from which readers see it; `alike`: skipped as near-duplicates."""
 
     added: int = 0
     replaced: int = 0
     skipped: int = 0
     deleted: int = 0
     commit: int = 0
+    alike: tuple[Like, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,17 +71,35 @@ class Hit:
         score: higher is better: cosine in [-1, 1], inner product, or minus the squared distance.
         document: the document, or None after `search(..., documents=False)`.
         metric: what the score means.
+        passages: in collections with passages or named vectors, what of the document was found, best first.
+        percentile: the share of unrelated pairs that score lower, in percent; None where it was not asked for.
+        parts: what the score of another search than a dense one was made of, by name: "dense", "keyword".
     """
 
     id: str
     score: float
     document: Document | None
     metric: Metric
+    passages: tuple[Passage, ...] = ()
+    percentile: float | None = None
+    parts: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def passage(self) -> Passage | None:
+        """The best of its passages, where documents have them and were fetched."""
+        return self.passages[0] if self.passages else None
 
     @property
     def distance(self) -> float:
-        """The usual distance: 1 - cosine, minus the inner product, or the squared Euclidean distance."""
-        return distance(self.score, self.metric)
+        """The usual distance: 1 - cosine, minus the inner product, or the squared Euclidean distance.
+
+        Raises:
+            InvalidInput: no vectors were compared.
+        """
+        score = self.parts.get("dense") if self.parts else self.score
+        if score is None:
+            raise InvalidInput("a search by keywords compares no vectors", field="mode", expected="'dense' or 'hybrid'")
+        return distance(score, self.metric)
 
     @property
     def text(self) -> str | None:
@@ -113,11 +150,32 @@ class SegmentPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class KeywordPlan:
+    """What the keyword side of a search did.
+
+    Attributes:
+        terms: what it looked for, as asked: words, phrases, beginnings of words.
+        matched: documents that pass the filter and have at least one of them.
+        fusion: "scores" or "ranks" of a hybrid search; None: keywords alone.
+        weight: of the dense side.
+        depth: candidates that each side gave at most.
+    """
+
+    terms: tuple[str, ...]
+    matched: int
+    fusion: str | None = None
+    weight: float | None = None
+    depth: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
-    """What a search did: its snapshot's commit number, and one entry per part of the collection."""
+    """What a search did: its commit number, an entry for each part searched by vector, the keyword side, the reranker."""
 
     commit: int
     segments: tuple[SegmentPlan, ...]
+    rerank: RerankPlan | None = None
+    keyword: KeywordPlan | None = None
 
     @property
     def tiers(self) -> tuple[str, ...]:
@@ -135,9 +193,17 @@ class Hits(Sequence[Hit]):
         metric: what the scores mean.
         plan: what was done.
         complete: whether min(k, matching documents) came back.
+        more: what options added, for `groups` and `percentile`.
+        seen: what the search could see, and page: what makes the token of the page after, for `next`.
+        passages: for each hit, as in Hit; None in collections without.
+        mode: "dense", "keyword" or "hybrid": what the scores are. BM25 has no upper end; fused scores compare the hits of one
+            search only.
+        parts: for the other modes, what each score was made of: float32 (n,) by name.
     """
 
-    __slots__ = ("_documents", "complete", "ids", "metric", "plan", "scores")
+    __slots__ = (
+        "complete", "documents", "ids", "metric", "mode", "more", "page", "parts", "passages", "plan", "scores", "seen",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -147,13 +213,24 @@ class Hits(Sequence[Hit]):
         metric: Metric,
         plan: Plan,
         complete: bool,
+        passages: list[tuple[Passage, ...]] | None = None,
     ) -> None:
         self.ids = ids
+        self.passages = passages
+        self.more: More | None = None
+        self.seen: Seen | None = None
+        self.page: Callable[[Hits], str | None] | None = None
         self.scores = scores
         self.plan = plan
         self.complete = complete
-        self._documents = documents
+        self.documents = documents
         self.metric = metric
+        self.mode = "dense"
+        self.parts: Mapping[str, npt.NDArray[np.float32]] = {}
+
+    def label(self, mode: str, parts: Mapping[str, npt.NDArray[np.float32]]) -> None:
+        """Says what the scores are, and what they were made of."""
+        self.mode, self.parts = mode, parts
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -165,12 +242,44 @@ class Hits(Sequence[Hit]):
     def __getitem__(self, index: int | slice) -> Hit | list[Hit]:
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
-        document = None if self._documents is None else self._documents[index]
-        return Hit(self.ids[index], float(self.scores[index]), document, self.metric)
+        document = None if self.documents is None else self.documents[index]
+        passages = () if self.passages is None else self.passages[index]
+        share = None if self.more is None or self.more.percentiles is None else float(self.more.percentiles[index])
+        parts = {name: float(values[index]) for name, values in self.parts.items()}
+        return Hit(self.ids[index], float(self.scores[index]), document, self.metric, passages, share, parts)
+
+    @property
+    def next(self) -> str | None:
+        """The token for `search(..., after=)` that gives the page after these; None: there is none.
+
+        Raises:
+            InvalidInput: there are no pages with rerank, diversity or groups, or of fused scores; the message has the remedy.
+        """
+        return None if self.page is None else self.page(self)
+
+    @property
+    def groups(self) -> list[Group] | None:
+        """The hits by groups, in the order of their best; None without `group_by`."""
+        if self.more is None or self.more.groups is None:
+            return None
+        return [Group(value, self[first:beyond]) for value, first, beyond in self.more.groups]
+
+    def percentile(self, index: int) -> float | None:
+        """Of one hit, as in Hit; None where it was not asked for."""
+        return None if self.more is None or self.more.percentiles is None else float(self.more.percentiles[index])
+
+    def picked(self, places: Sequence[int], complete: bool) -> Hits:
+        """The hits at some places, in that order."""
+        at = list(places)
+        documents = None if self.documents is None else [self.documents[i] for i in at]
+        passages = None if self.passages is None else [self.passages[i] for i in at]
+        out = Hits([self.ids[i] for i in at], self.scores[at], documents, self.metric, self.plan, complete, passages)
+        out.label(self.mode, {name: values[at] for name, values in self.parts.items()})
+        return out
 
     def document(self, index: int) -> Document | None:
         """The document of one hit; None where documents were not asked for."""
-        return None if self._documents is None else self._documents[index]
+        return None if self.documents is None else self.documents[index]
 
     def __iter__(self) -> Iterator[Hit]:
         for i in range(len(self)):

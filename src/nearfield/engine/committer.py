@@ -13,12 +13,19 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from nearfield.core.errors import Closed, DeadlineExceeded, NearfieldError, OutOfSpace, ReadOnly
+from nearfield.core.errors import Closed, DeadlineExceeded, NearfieldError, OutOfSpace, Overloaded, ReadOnly
 from nearfield.engine.snapshot import Delta
 from nearfield.store import sqlite
 
 T = TypeVar("T")
 _GROUP = 256
+
+
+class Moved(Overloaded):
+    """A write came after another generation of the collection had taken over: it was not written, and is made there."""
+
+    def __init__(self) -> None:
+        super().__init__("the collection was embedded anew just now; try again", retry_after=0.1)
 
 
 class Ticket(Generic[T]):
@@ -64,6 +71,9 @@ class Committer:
         write_counters: called inside the transaction with (connection, next_row, commit number).
         publish: called after COMMIT with the deltas of the operations that succeeded and the commit number.
         commit: the number of the last commit.
+
+    Attributes:
+        failed: why nothing is written any more, or None; moved: set by an operation, after which each is refused with Moved.
     """
 
     def __init__(
@@ -85,6 +95,7 @@ class Committer:
         self._wake = threading.Condition(threading.Lock())
         self._closing = False
         self.failed: BaseException | None = None
+        self.moved = False
         self._thread = threading.Thread(target=self._run, name="nearfield-committer", daemon=True)
         self._thread.start()
 
@@ -103,10 +114,13 @@ class Committer:
         Raises:
             DeadlineExceeded: it had not begun within `timeout` seconds; it will not run.
             ReadOnly: an earlier write to disk failed; nothing more is written until the database is reopened.
+            Moved: another generation has taken over.
             Closed: the database is closed.
         """
         ticket = Ticket(operation, alone, plain)
         with self._wake:
+            if self.moved:
+                raise Moved
             if self._closing:
                 raise Closed("the database is closed; open it again")
             self._queue.append(ticket)
@@ -122,6 +136,10 @@ class Committer:
         if ticket.error is not None:
             raise ticket.error
         return ticket.result  # type: ignore[return-value]
+
+    def advance(self, commit: int) -> None:
+        """The next commits have numbers above `commit`; called by an operation, on its turn."""
+        self._commit = max(self._commit, commit)
 
     def outside(self, work: Callable[[sqlite.Connection], None]) -> None:
         """Runs `work` on the write connection, on this thread's turn, outside any transaction."""
@@ -161,6 +179,8 @@ class Committer:
         return group
 
     def _commit_group(self, group: list[Ticket[Any]]) -> None:
+        if self.moved:
+            raise Moved
         if self.failed is not None:
             raise ReadOnly(
                 f"an earlier write to {self._path.parent} failed ({self.failed}); close and reopen the database"

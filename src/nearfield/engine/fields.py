@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from nearfield.core.filters import Filter
 from nearfield.engine.snapshot import Snapshot
 from nearfield.store import column as kinds
 from nearfield.store import metadata
@@ -85,8 +86,8 @@ class _Tally:
         )
 
 
-def collect(snapshot: Snapshot) -> list[Field]:
-    """The fields of all live documents, by name."""
+def collect(snapshot: Snapshot, only: Filter | None = None) -> list[Field]:
+    """The fields of all live documents, or of the rows that match `only`, without hidden keys; by name."""
     tallies: dict[tuple[str, ...], _Tally] = {}
 
     def count(columns: Columns, live: Mask) -> None:
@@ -97,12 +98,14 @@ def collect(snapshot: Snapshot) -> list[Field]:
                 tally.add(column, live if column.at is None else live[column.at], tally.types)
 
     for view in snapshot.segments:
-        count(view.segment.columns, view.live_mask())
+        count(view.segment.columns, view.live_mask() if only is None else view.live_mask() & view.segment.columns.mask(only))
     for part in snapshot.pending.parts:
         live = np.ones(part.count, np.bool_) if part.live is None else part.live
+        if only is not None:
+            live = live & part.block.mask(only, part.count)
         count(Columns.build([metadata.decode(m) for m in part.block.metadata[: part.count]]), live)
     found = [tally.field(path) for path, tally in sorted(tallies.items())]
-    return [f for f in found if f.documents]
+    return [f for f in found if f.documents and (only is None or not f.name.startswith("$"))]
 
 
 __all__ = ["Field", "collect"]

@@ -16,17 +16,22 @@ import numpy as np
 
 from nearfield.core.errors import Closed, NotFound, Overloaded, ReadOnly
 from nearfield.core.filters import Filter
+from nearfield.core.fuse import Fusion
 from nearfield.core.metric import Metric, Vectors
+from nearfield.core.ranked import Seen
 from nearfield.core.types import Document, Hits, Written
-from nearfield.engine import opening, search, swaps, writes
+from nearfield.engine import hybrid, opening, rows, search, swaps, writes
+from nearfield.engine.agreeing import agreed
 from nearfield.engine.base import Capabilities
 from nearfield.engine.committer import Committer, Transaction
+from nearfield.engine.keyword import Keywords
 from nearfield.engine.recording import Recorder
 from nearfield.engine.segment_search import Request
 from nearfield.engine.snapshot import Delta, OpenIndex, SegmentView, Snapshot
+from nearfield.engine.thumbnails import Thumbnails
 from nearfield.engine.writes import Records
 from nearfield.index.build import AFTER, IDLE
-from nearfield.store import catalog, files, layout, queries, sqlite, tiers
+from nearfield.store import catalog, files, keyword, layout, queries, sqlite, tiers
 from nearfield.store.catalog import Settings
 from nearfield.store.segment import Segment
 
@@ -42,7 +47,11 @@ class LocalEngine:
         snapshot: what searches see now; immutable, replaced at each commit.
         damaged: for each segment whose index could not be opened, why; it is searched exactly until rebuilt.
         loading: how many bulk loads are running; merges and index builds wait for them.
+        in_chunks: those of more than one chunk: half of one must not be in this generation, and half in another.
+        reserved: rows of segments that are being written, first: beyond; later commits may be seen before they are.
+        seen: what could be seen at a commit, for pages.
         recorder: the sample of queries asked.
+        keywords: the keyword side of searches; thumbnails: those of documents written with pictures.
         pin: the tier that all segments should be in, or None; was_hot: segments that were on a device when it was last open.
         devices: whether there are any to be used; None: nobody asked for them; on_pin: called after the pin was changed.
         loaded_at: `time.monotonic()` at the end of the last bulk load.
@@ -63,12 +72,17 @@ class LocalEngine:
         self.write_timeout = 30.0
         self.build_threads: int | None = None
         self.loading = 0
+        self.in_chunks: set[int] = set()
         self.loaded_at = -1e9
         self._closed = False
         self._refreshing = threading.Lock()
         self._version = -1
+        self.reserved: dict[int, int] = {}
+        self.seen: tuple[int, Seen] | None = None
         self._room = threading.Condition()
         self.snapshot, self.damaged = self._read({})
+        self.keywords = Keywords(self._path)
+        self.thumbnails = Thumbnails(self._path)
         self._committer: Committer | None = None
         recorded = queries.read_state(self._connection)
         self.pin = tiers.read_pin(self._connection)
@@ -84,6 +98,8 @@ class LocalEngine:
         self._numbers = threading.Lock()
         self._next_segment, self._next_index = numbers.next_segment, numbers.next_index
         self._sweep()
+        with sqlite.errors(self._path), self._connection:
+            keyword.forget_unfinished(self._connection)
         self._committer = Committer(
             self._connection,
             self._path,
@@ -124,6 +140,8 @@ class LocalEngine:
 
     def _publish(self, deltas: Sequence[Delta], commit: int) -> None:
         self.snapshot = self.snapshot.changed(deltas, commit)
+        for segment in [new for delta in deltas for new in delta.segments]:
+            self.reserved.pop(segment.record.min_row, None)
         with self._room:
             self._room.notify_all()
         self.changed()
@@ -172,9 +190,17 @@ class LocalEngine:
         """Deletes what matches when its turn comes."""
         return self._stamped(self.submit(lambda t: writes.delete_where(t, self.snapshot, condition), alone=True))
 
-    def adopt(self, segments: Sequence[Segment], if_exists: str, earlier: frozenset[int]) -> Written:
-        """Makes loaded segments live, atomically."""
-        return self._stamped(self.submit(lambda t: swaps.adopt(t, self.snapshot, segments, if_exists, earlier), alone=True))
+    def adopt(
+        self,
+        segments: Sequence[Segment],
+        if_exists: str,
+        earlier: frozenset[int],
+        thumbnails: Mapping[int, bytes] | None = None,
+    ) -> Written:
+        """Makes loaded segments live, atomically, with thumbnails by row."""
+        return self._stamped(
+            self.submit(lambda t: swaps.adopt(t, self.snapshot, segments, if_exists, earlier, thumbnails), alone=True)
+        )
 
     def swap_sealed(self, segment: Segment) -> None:
         """Puts a segment made of pending rows in their place."""
@@ -220,10 +246,20 @@ class LocalEngine:
         for left in (self.directory / layout.TUNE).glob(f"{layout.TEMPORARY}*"):
             files.remove_tree(left)
 
+    def retire(self) -> None:
+        """Stops all that writes, after an operation let another generation take over; what is read goes on."""
+        self.on_change = None
+        self.recorder.close()
+        if self._committer is not None:
+            self._committer.close()
+        for view in self.snapshot.segments:
+            view.place.leave()
+
     def vacuum(self) -> None:
         """Rewrites the catalog without the bytes of what was deleted, and empties its write-ahead log."""
 
         def work(connection: sqlite.Connection) -> None:
+            keyword.merge(connection)
             connection.execute("VACUUM")
             list(connection.execute("PRAGMA wal_checkpoint(TRUNCATE)"))
 
@@ -273,7 +309,9 @@ class LocalEngine:
         self.check_open()
         if self._committer is None:
             raise ReadOnly("this was opened with read_only=True; open it without to write")
-        return self._committer.reserve_rows(n)
+        first = self._committer.reserve_rows(n)
+        self.reserved[first] = first + n
+        return first
 
     # -- reading
 
@@ -293,15 +331,7 @@ class LocalEngine:
     def get(self, ids: Sequence[str], *, vectors: bool = False) -> list[Document | None]:
         """Documents by id, None where there is none."""
         self.check_open()
-        snapshot = self.snapshot
-        out: list[Document | None] = []
-        for document_id in ids:
-            waiting = snapshot.pending.find_id(document_id)
-            if waiting is not None:
-                out.append(waiting[0].document(waiting[1], vector=vectors))
-            else:
-                out.append(_in_segments(snapshot, document_id, vectors))
-        return out
+        return rows.get(self.snapshot, ids, vectors=vectors)
 
     def vector_of(self, document_id: str) -> Vectors:
         """The prepared vector (1, dim) of a document; raises NotFound."""
@@ -313,24 +343,27 @@ class LocalEngine:
     def count(self, condition: Filter | None = None) -> int:
         """How many documents match."""
         self.check_open()
-        snapshot = self.snapshot
-        if condition is None:
-            return len(snapshot)
-        total = sum(view.allowed(condition).count for view in snapshot.segments)
-        for part in snapshot.pending.parts:
-            mask = part.block.mask(condition, part.count)
-            total += int(np.count_nonzero(mask if part.live is None else mask & part.live))
-        return total
+        return rows.count(self.snapshot, condition)
 
     def scan(self, condition: Filter | None = None, *, batch: int = 1000, vectors: bool = False) -> Iterator[Document]:
         """All that match, of one snapshot, `batch` read at a time: segments, then pending rows, in order of writing."""
         self.check_open()
-        return _scan(self.snapshot, condition, batch, vectors)
+        return rows.scan(self.snapshot, condition, batch, vectors)
 
-    def search(self, queries: Vectors, request: Request) -> list[Hits]:
-        """Answers prepared queries (m, dim) on the newest snapshot."""
+    def search(self, queries: Vectors, request: Request, snapshot: Snapshot | None = None) -> list[Hits]:
+        """Answers prepared queries (m, dim) on a snapshot; None: the newest."""
         self.check_open()
-        return search.search(self.snapshot, queries, request)
+        return search.search(self.snapshot if snapshot is None else snapshot, queries, request)
+
+    def search_keywords(self, texts: Sequence[str], request: Request) -> list[Hits]:
+        """Answers texts by their words, on the newest snapshot."""
+        self.check_open()
+        return agreed(self, lambda snapshot: hybrid.by_keywords(snapshot, self.keywords, texts, request))
+
+    def search_hybrid(self, queries: Vectors, texts: Sequence[str], request: Request, by: Fusion) -> list[Hits]:
+        """Answers prepared queries (m, dim) and their texts together, on the newest snapshot."""
+        self.check_open()
+        return agreed(self, lambda snapshot: hybrid.hybrid(snapshot, self.keywords, queries, texts, request, by))
 
     def close(self) -> None:
         """Finishes what was submitted and closes the files."""
@@ -341,31 +374,12 @@ class LocalEngine:
         self._closed = True
         if os.getpid() != self._pid:
             return
+        self.keywords.close()
+        self.thumbnails.close()
         if self._committer is not None:
             self._committer.close()
         else:
             self._connection.close()
-
-
-def _scan(snapshot: Snapshot, condition: Filter | None, batch: int, vectors: bool) -> Iterator[Document]:
-    for view in snapshot.segments:
-        positions = view.allowed(condition).positions
-        for start in range(0, len(positions), batch):
-            yield from view.segment.documents(positions[start : start + batch], vectors=vectors)
-    for part in snapshot.pending.parts:
-        mask = np.ones(part.count, np.bool_) if part.live is None else part.live
-        if condition is not None:
-            mask = mask & part.block.mask(condition, part.count)
-        for at in np.flatnonzero(mask).tolist():
-            yield part.block.document(at, vector=vectors)
-
-
-def _in_segments(snapshot: Snapshot, document_id: str, vectors: bool) -> Document | None:
-    for view in reversed(snapshot.segments):
-        position = view.segment.position_of_id(document_id)
-        if position >= 0 and view.is_live(position):
-            return view.segment.document(position, vector=vectors)
-    return None
 
 
 def _write_counters(connection: sqlite.Connection, next_row: int, commit: int) -> None:

@@ -45,6 +45,7 @@ def discard(engine: LocalEngine, segments: Sequence[Segment]) -> None:
     live = {view.segment.number for view in engine.snapshot.segments}
     for segment in segments:
         if segment.number not in live:
+            engine.reserved.pop(segment.record.min_row, None)
             files.remove_tree(segment.directory)
 
 

@@ -57,6 +57,8 @@ class Request:
         offset: leading hits to leave out.
         deadline: `time.monotonic()` after which to give up, or None.
         effort: a setting chosen by the caller instead of by recall, or None.
+        passages: how many passages of each document are shown, where documents have them.
+        name: which of several named vectors is searched; "" where there are none.
     """
 
     k: int
@@ -68,6 +70,8 @@ class Request:
     offset: int = 0
     deadline: float | None = None
     effort: Effort | None = None
+    passages: int = 1
+    name: str = ""
 
 
 def check_deadline(request: Request) -> None:

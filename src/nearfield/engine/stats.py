@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 from nearfield.engine.local import PENDING_BYTES, PENDING_ROWS, LocalEngine
+from nearfield.engine.parted import PartedEngine
 from nearfield.engine.snapshot import OpenIndex
 from nearfield.index import decode_kind
 
@@ -95,6 +96,11 @@ class Stats:
         pin: the tier that the collection is pinned to, or None.
         recorded: how many are kept now; as of opening where it was opened read-only.
         background: what runs in the background, or None; `problem` why it last failed, or None.
+        generations: beside the live one, what `reembed` builds or keeps: state ("building" or "old"), model, since, until,
+            path, nbytes.
+        rows: vectors that are searched: as many as documents, or more where documents have passages or named vectors. Pending,
+            tombstones and what segments say are of rows.
+        parts: the passages and named vectors that the collection was created with, or None.
     """
 
     name: str
@@ -117,6 +123,9 @@ class Stats:
     recording: int
     recorded: int
     pin: str | None = None
+    generations: tuple[dict[str, Any], ...] = ()
+    rows: int = 0
+    parts: dict[str, Any] | None = None
 
     @property
     def nbytes(self) -> int:
@@ -131,14 +140,16 @@ class Stats:
     @property
     def unindexed_share(self) -> float:
         """The share of documents that every search compares with one by one: without an index, or pending."""
-        return 1 - self.indexed / self.documents if self.documents else 0.0
+        return 1 - self.indexed / self.rows if self.rows else 0.0
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON values."""
         return {**asdict(self), "nbytes": self.nbytes, "indexed": self.indexed, "unindexed_share": self.unindexed_share}
 
 
-def collect(name: str, engine: LocalEngine, background: Background | None) -> Stats:
+def collect(
+    name: str, engine: LocalEngine, background: Background | None, generations: tuple[dict[str, Any], ...] = ()
+) -> Stats:
     """The numbers of now."""
     engine.check_open()
     snapshot = engine.snapshot
@@ -164,7 +175,7 @@ def collect(name: str, engine: LocalEngine, background: Background | None) -> St
         )
     return Stats(
         name,
-        len(snapshot),
+        engine.count(),
         engine.dim,
         str(engine.metric),
         engine.settings.embedder,
@@ -183,6 +194,9 @@ def collect(name: str, engine: LocalEngine, background: Background | None) -> St
         engine.recorder.state.capacity,
         engine.recorder.kept,
         engine.pin,
+        generations,
+        len(snapshot),
+        engine.spec.to_dict() if isinstance(engine, PartedEngine) else None,
     )
 
 

@@ -7,13 +7,14 @@ commit wins.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from nearfield.core.errors import AlreadyExists, InvalidInput, NearfieldError
 from nearfield.core.types import Written
+from nearfield.engine import attached
 from nearfield.engine.committer import Transaction
 from nearfield.engine.snapshot import OpenIndex, Snapshot
 from nearfield.store import catalog
@@ -22,7 +23,12 @@ from nearfield.store.segment import Segment
 
 
 def adopt(
-    transaction: Transaction, snapshot: Snapshot, segments: Sequence[Segment], if_exists: str, earlier: frozenset[int]
+    transaction: Transaction,
+    snapshot: Snapshot,
+    segments: Sequence[Segment],
+    if_exists: str,
+    earlier: frozenset[int],
+    thumbnails: Mapping[int, bytes] | None = None,
 ) -> Written:
     """Makes loaded segments live; older documents with the same ids die ("replace") or win ("skip").
 
@@ -32,6 +38,7 @@ def adopt(
         segments: new, durable, not yet named in the catalog; no id twice among them.
         if_exists: "replace", "skip" or "error".
         earlier: numbers of segments that the same call made live before; meeting an id of theirs again is an error.
+        thumbnails: by row.
     """
     replaced = skipped = total = 0
     for segment in segments:
@@ -50,16 +57,18 @@ def adopt(
             else:
                 rows = view.segment.rows[there].tolist()
                 catalog.bury(transaction.connection, view.segment.number, rows)
+                attached.removed(transaction, rows)
                 transaction.delta.bury(view.segment.number, rows)
                 replaced += len(rows)
         replaced += _meet_pending(transaction, snapshot, segment, if_exists, dead_here)
         catalog.add_segment(transaction.connection, segment.record)
         catalog.bury(transaction.connection, segment.number, dead_here)
+        attached.adopted(transaction, segment, dead_here, thumbnails)
         transaction.delta.segments.append(segment)
         transaction.delta.bury(segment.number, dead_here)
         skipped += len(dead_here)
         total += len(segment)
-    _count_segments(transaction, segments)
+    count_segments(transaction, segments)
     return Written(added=total - replaced - skipped, replaced=replaced, skipped=skipped)
 
 
@@ -75,6 +84,7 @@ def _meet_pending(transaction: Transaction, snapshot: Snapshot, segment: Segment
         else:
             removed.append(int(block.rows[at]))
     catalog.drop_pending(transaction.connection, removed)
+    attached.removed(transaction, removed)
     transaction.delta.removed += removed
     return len(removed)
 
@@ -101,7 +111,7 @@ def seal(transaction: Transaction, snapshot: Snapshot, segment: Segment) -> None
     transaction.delta.removed += alive
     transaction.delta.segments.append(segment)
     transaction.delta.bury(segment.number, dead)
-    _count_segments(transaction, [segment])
+    count_segments(transaction, [segment])
 
 
 def merge(
@@ -127,7 +137,7 @@ def merge(
     catalog.bury(transaction.connection, segment.number, dead)
     transaction.delta.segments.append(segment)
     transaction.delta.bury(segment.number, dead)
-    _count_segments(transaction, [segment])
+    count_segments(transaction, [segment])
     if index is not None:
         _give_index(transaction, segment.number, index)
 
@@ -150,7 +160,8 @@ def _give_index(transaction: Transaction, segment: int, index: OpenIndex | None)
             transaction.connection.execute("UPDATE counters SET next_index = ?", (record.number + 1,))
 
 
-def _count_segments(transaction: Transaction, segments: Sequence[Segment]) -> None:
+def count_segments(transaction: Transaction, segments: Sequence[Segment]) -> None:
+    """Notes that the numbers of `segments` are taken."""
     top = max(segment.number for segment in segments) + 1
     transaction.connection.execute("UPDATE counters SET next_segment = max(next_segment, ?)", (top,))
 

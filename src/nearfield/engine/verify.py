@@ -1,8 +1,8 @@
 """Reads everything and compares it with what was written. Changes nothing.
 
 Checks: SQLite's own integrity; every file's size and SHA-256; that rows ascend, that vectors are finite, that tombstones
-name rows that are there, that no id lives twice, that every id is found by its hash, and that the filter columns and the
-index hold as many rows as the segment.
+name rows that are there, that the keyword index has the live rows, that no id lives twice, that every id is found by its
+hash, and that the filter columns and the index hold as many rows as the segment.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from nearfield.engine import verify_keywords, verify_parts
 from nearfield.engine.local import LocalEngine
+from nearfield.engine.parted import PartedEngine
 from nearfield.engine.snapshot import SegmentView, Snapshot
 from nearfield.store import catalog, files, layout, sqlite
 
@@ -76,6 +78,7 @@ def _check(engine: LocalEngine, snapshot: Snapshot) -> Report:
             if orphans:
                 report.problems.append(f"{orphans} tombstones belong to no segment")
             dead = {v.segment.number: catalog.tombstones(connection, v.segment.number) for v in snapshot.segments}
+            report.problems += verify_keywords.problems(connection, snapshot)
     finally:
         connection.close()
     report.files += 1
@@ -83,6 +86,9 @@ def _check(engine: LocalEngine, snapshot: Snapshot) -> Report:
         report.problems.append(f"the index of segment {number} could not be opened: {reason}")
     sound = [view for view in snapshot.segments if _segment(view, dead[view.segment.number], report)]
     _live_once(snapshot, sound, report)
+    if isinstance(engine, PartedEngine):
+        broken, report.documents = verify_parts.problems(snapshot)
+        report.problems += broken
     return report
 
 

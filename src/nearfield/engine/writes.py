@@ -17,6 +17,7 @@ from nearfield.core.errors import AlreadyExists, NotFound
 from nearfield.core.filters import Filter
 from nearfield.core.metric import Vectors
 from nearfield.core.types import Written
+from nearfield.engine import attached
 from nearfield.engine.committer import Transaction
 from nearfield.engine.snapshot import Snapshot
 from nearfield.store import catalog, metadata
@@ -26,13 +27,17 @@ from nearfield.store.segment import Segment
 
 @dataclass(frozen=True, slots=True)
 class Records:
-    """A batch to write: parallel sequences; `vectors` prepared float32 (n, dim), `norms` their lengths under cosine."""
+    """A batch to write: parallel sequences; `vectors` prepared float32 (n, dim), `norms` their lengths under cosine.
+
+    `thumbnails`: one for each document that has one, else None; None: no document has.
+    """
 
     ids: Sequence[str]
     texts: Sequence[str | None]
     metadata: Sequence[bytes]
     vectors: Vectors
     norms: npt.NDArray[np.float32] | None
+    thumbnails: Sequence[bytes | None] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -85,12 +90,15 @@ def put(transaction: Transaction, snapshot: Snapshot, records: Records, if_exist
         vector = records.vectors[i].tobytes()
         rows.append(PendingRow(next_row + i, document_id, records.texts[i], records.metadata[i], vector, norm))
     catalog.add_pending(transaction.connection, rows)
+    images = [] if records.thumbnails is None else [(r.row, records.thumbnails[r.row - next_row]) for r in rows]
+    attached.added(transaction, rows, {row: image for row, image in images if image is not None})
     transaction.delta.added += rows
     return Written(added=added, replaced=replaced, skipped=skipped)
 
 
 def remove(transaction: Transaction, place: Place) -> None:
     """Removes one live document: its pending row, or a tombstone in its segment."""
+    attached.removed(transaction, [place.row])
     if place.segment is None:
         catalog.drop_pending(transaction.connection, [place.row])
         transaction.delta.removed.append(place.row)
@@ -120,6 +128,7 @@ def delete_where(transaction: Transaction, snapshot: Snapshot, condition: Filter
         mask = view.live_mask() & view.segment.columns.mask(condition)
         rows = view.segment.rows[mask].tolist()
         catalog.bury(transaction.connection, view.segment.number, rows)
+        attached.removed(transaction, rows)
         transaction.delta.bury(view.segment.number, rows)
         deleted += len(rows)
     for part in snapshot.pending.parts:
@@ -128,6 +137,7 @@ def delete_where(transaction: Transaction, snapshot: Snapshot, condition: Filter
             mask &= part.live
         rows = part.block.rows[: part.count][mask].tolist()
         catalog.drop_pending(transaction.connection, rows)
+        attached.removed(transaction, rows)
         transaction.delta.removed += rows
         deleted += len(rows)
     return Written(deleted=deleted)
@@ -146,9 +156,12 @@ def update(
     for key in remove_keys:
         values.pop(key, None)
     encoded = metadata.encode(values)
+    number = transaction.reserve_rows(1)
+    attached.moved(transaction, place.row, number)
     remove(transaction, place)
-    row = PendingRow(transaction.reserve_rows(1), document_id, old.text, encoded, old.vector, old.norm)
+    row = PendingRow(number, document_id, old.text, encoded, old.vector, old.norm)
     catalog.add_pending(transaction.connection, [row])
+    attached.added(transaction, [row])
     transaction.delta.added.append(row)
     return Written(replaced=1)
 

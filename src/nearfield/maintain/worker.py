@@ -13,12 +13,14 @@ from nearfield.core.metric import Vectors
 from nearfield.engine import verify
 from nearfield.engine.local import LocalEngine
 from nearfield.engine.verify import Report
+from nearfield.engine.verify_keywords import REMEDY
 from nearfield.index import decode_kind, encode_kind
-from nearfield.maintain import calibrating, policy, tasks, tuning
+from nearfield.maintain import calibrating, keywords, policy, tasks, tuning
 from nearfield.maintain.calibrating import Calibration
 from nearfield.maintain.policy import Action, Build, Calibrate, Merge, Seal, SegmentStats, Stats
 from nearfield.planning.front import Best, Front, Goal
 from nearfield.store import files
+from nearfield.store.keyword import Options
 
 _PATIENCE = 60.0
 _QUIET = 2.0
@@ -179,6 +181,11 @@ class Maintainer:
                 else:
                     tasks.run(engine, Build(view.segment.number), self._cancelled)
 
+    def rebuild_keywords(self, options: Options | None, progress: Callable[[str], None] | None) -> None:
+        """Makes the keyword index anew; see Collection.rebuild."""
+        with self._busy:
+            keywords.rebuild(self._engine, options, self._cancelled, progress)
+
     def tune(
         self,
         name: str,
@@ -220,6 +227,10 @@ class Maintainer:
             while any(isinstance(action, Build) for action in policy.propose(self._stats())):
                 self._step(lambda stats: [a for a in policy.propose(stats) if isinstance(a, Build)])
         report = verify.check(engine)
+        if any(line.endswith(REMEDY) for line in report.problems):
+            self.rebuild_keywords(None, None)
+            repaired.append("the keyword index was not what the documents say and was made anew")
+            report = verify.check(engine)
         report.repaired = repaired
         return report
 

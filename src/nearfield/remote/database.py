@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import dataclasses
 from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import Any
@@ -11,11 +12,13 @@ import httpx
 import msgspec
 
 from nearfield.core import errors, inputs
+from nearfield.core.parts import Passages, VectorField
 from nearfield.remote import failures, packing
 from nearfield.remote.collection import RemoteCollection
+from nearfield.remote.reembedding import RemoteReembedding
 
 
-class RemoteDatabase:
+class RemoteDatabase(RemoteReembedding):
     """The collections of a server; a context manager."""
 
     def __init__(self, url: str, key: str | None, timeout: float) -> None:
@@ -32,10 +35,24 @@ class RemoteDatabase:
         index: str | Mapping[str, Any] = "auto",
         recall: float = 0.95,
         fields: Mapping[str, str] | None = None,
+        keyword: str | None = "english",
+        passages: Passages | None = None,
+        vectors: Mapping[str, VectorField] | None = None,
     ) -> RemoteCollection:
         """Makes a collection; see Database.create. The embedder must be one that the server allows."""
-        told = {"name": name, "embedder": embedder, "dim": dim, "metric": metric, "index": index, "recall": recall}
-        made = self.ask("POST", "/v1/collections", told | {"fields": dict(fields or {})})
+        told: dict[str, Any] = {
+            "name": name,
+            "embedder": embedder,
+            "dim": dim,
+            "metric": metric,
+            "index": index,
+            "recall": recall,
+        }
+        if passages is not None:
+            told["passages"] = dataclasses.asdict(passages)
+        if vectors is not None:
+            told["vectors"] = {name: dataclasses.asdict(field) for name, field in vectors.items()}
+        made = self.ask("POST", "/v1/collections", told | {"fields": dict(fields or {}), "keyword": keyword})
         return RemoteCollection(self, made)
 
     def __getitem__(self, name: str) -> RemoteCollection:
@@ -62,9 +79,15 @@ class RemoteDatabase:
         return found
 
     def ask(self, method: str, path: str, body: Any = None) -> Any:
-        """An answer's JSON; raises what the server said was wrong."""
-        content = None if body is None else packing.encoded(body)
-        headers = {} if body is None else {"content-type": "application/json"}
+        """An answer's JSON; raises what the server said was wrong. A body of bytes is sent as it is."""
+        content = self.raw(method, path, body)
+        return msgspec.json.decode(content) if content else None
+
+    def raw(self, method: str, path: str, body: Any = None) -> bytes:
+        """An answer's bytes; raises what the server said was wrong."""
+        as_it_is = isinstance(body, bytes)
+        content = body if as_it_is or body is None else packing.encoded(body)
+        headers = {} if body is None else {"content-type": "application/octet-stream" if as_it_is else "application/json"}
         try:
             answer = self._client.request(method, path, content=content, headers=headers)
         except httpx.TimeoutException:
@@ -74,7 +97,7 @@ class RemoteDatabase:
                 f"the server cannot be reached: {error}", field="url", received=str(self._client.base_url)
             ) from None
         if answer.is_success:
-            return msgspec.json.decode(answer.content) if answer.content else None
+            return answer.content
         raise failures.failure(answer.status_code, answer.content)
 
     def lines(self, path: str, body: Any) -> Iterator[Any]:

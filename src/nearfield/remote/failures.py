@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import msgspec
 
 from nearfield.core import errors
@@ -22,8 +25,12 @@ CLASSES: dict[str, type[NearfieldError]] = {
 def failure(status: int, body: bytes) -> NearfieldError:
     """The error that an answer tells of."""
     try:
-        told = msgspec.json.decode(body)["error"]
-        more = {name: told[name] for name in ("field", "expected", "received", "retry_after") if told.get(name) is not None}
-        return CLASSES.get(told["code"], NearfieldError)(told["message"], **more)
+        return told(msgspec.json.decode(body)["error"])
     except (msgspec.DecodeError, KeyError, TypeError):
         return NearfieldError(f"the server answered {status}, not in nearfield's form: is it one?", field="url")
+
+
+def told(error: Mapping[str, Any]) -> NearfieldError:
+    """An error as the server describes it."""
+    more = {name: error[name] for name in ("field", "expected", "received", "retry_after") if error.get(name) is not None}
+    return CLASSES.get(error["code"], NearfieldError)(error["message"], **more)

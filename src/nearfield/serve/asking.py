@@ -25,7 +25,18 @@ from nearfield.core.types import Document, Hits
 from nearfield.engine.segment_search import Request
 from nearfield.serve.failures import Refused
 from nearfield.serve.limits import Limits
-from nearfield.serve.wire import DocumentOut, HitOut, PlanOut, SearchAnswer, SegmentOut, Vector, Wanted
+from nearfield.serve.wire import (
+    DocumentOut,
+    HitOut,
+    HitPassage,
+    KeywordOut,
+    PartOut,
+    PlanOut,
+    SearchAnswer,
+    SegmentOut,
+    Vector,
+    Wanted,
+)
 
 Vectors = npt.NDArray[np.float32]
 
@@ -90,10 +101,11 @@ def request_of(
         wanted.offset,
         arrived + seconds,
         effort,
+        wanted.passages_per_document,
     )
     kind = (
         id(collection), wanted.k, request.recall, digest, wanted.exact, wanted.documents, request.vectors,
-        wanted.offset, effort,
+        wanted.offset, effort, wanted.passages_per_document,
     )  # fmt: skip
     return request, kind
 
@@ -128,7 +140,11 @@ def answer(hits: Hits, wanted: Wanted, took: dict[str, float], room: Room) -> Se
         document = hits.document(i)
         if document is not None:
             room.take(document)
-        out.append(HitOut(id=found, score=score, document=None if document is None else shown(document, form, fields)))
+        made = HitOut(id=found, score=score, document=None if document is None else shown(document, form, fields))
+        made.passages = _passages(hits, i, room)
+        if hits.parts:
+            made.parts = {name: float(values[i]) for name, values in hits.parts.items() if values[i] == values[i]}
+        out.append(made)
     return SearchAnswer(hits=out, complete=hits.complete, plan=plan_of(hits), took=took)
 
 
@@ -144,9 +160,12 @@ class Room:
 
     def take(self, document: Document) -> None:
         """Counts a document; raises Refused where there is no room for it."""
-        self.left -= len(document.text or "") + (0 if document.vector is None else 12 * len(document.vector))
-        if document.metadata:
-            self.left -= _size(document.metadata)
+        vectors = (0 if document.vector is None else len(document.vector)) + sum(len(p.vector) for p in document.parts)
+        self.count(len(document.text or "") + 12 * vectors + (_size(document.metadata) if document.metadata else 0))
+
+    def count(self, size: int) -> None:
+        """Counts bytes; raises Refused where there is no room for them."""
+        self.left -= size
         if self.left < 0:
             raise Refused(
                 "answer_too_large",
@@ -179,15 +198,35 @@ def plan_of(hits: Hits) -> PlanOut:
         )
         for s in hits.plan.segments
     ]  # fmt: skip
-    return PlanOut(commit=hits.plan.commit, segments=segments)
+    words = hits.plan.keyword
+    if words is None:
+        return PlanOut(commit=hits.plan.commit, segments=segments)
+    keyword = KeywordOut(
+        terms=list(words.terms), matched=words.matched, fusion=words.fusion, weight=words.weight, depth=words.depth
+    )
+    return PlanOut(commit=hits.plan.commit, segments=segments, keyword=keyword)
 
 
 def shown(document: Document, form: bool | Literal["base64"], fields: frozenset[str] | None) -> DocumentOut:
     """A document as it goes over the wire."""
     metadata = document.metadata if fields is None else {k: v for k, v in document.metadata.items() if k in fields}
-    return DocumentOut(
+    out = DocumentOut(
         id=document.id, text=document.text, metadata=metadata, vector=written(document.vector, form) if form else None
     )
+    if document.parts and form:
+        out.parts = [
+            PartOut(vector=written(p.vector, form) or [], name=p.name, start=p.start, end=p.end) for p in document.parts
+        ]
+    return out
+
+
+def _passages(hits: Hits, i: int, room: Room) -> list[HitPassage] | None:
+    """The passages of a hit; None where documents have none."""
+    if hits.passages is None:
+        return None
+    found = hits.passages[i]
+    room.count(sum(len(p.text) for p in found))
+    return [HitPassage(text=p.text, number=p.number, score=p.score, name=p.name, start=p.start, end=p.end) for p in found]
 
 
 def checked(value: Vector, dim: int, field: str) -> Vectors:

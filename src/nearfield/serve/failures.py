@@ -61,6 +61,7 @@ PROTOCOL: dict[str, Failure] = {
     "too_large": Failure("too_large", 413, "send less at once, or stream NDJSON or Arrow"),
     "unsupported_media_type": Failure("unsupported_media_type", 415, "send application/json, or a type that is documented"),
     "internal": Failure("internal", 500, "report it with the request id; the server's log has the details"),
+    "upstream": Failure("upstream", 502, "try again; the operator finds in the log what the model's server said"),
     "not_ready": Failure("not_ready", 503, "wait until GET /readyz answers 200"),
 }
 

@@ -9,7 +9,7 @@ from typing import Any
 from nearfield.core.config import parse_size, parse_time
 from nearfield.core.errors import InvalidInput
 
-BYTES = ("body", "query", "bodies", "line", "filter_bytes", "answer")
+BYTES = ("body", "file", "query", "bodies", "line", "filter_bytes", "answer", "image")
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +18,8 @@ class Limits:
 
     Attributes:
         body: bytes of a JSON body that writes.
+        file: bytes of a file that is sent.
+        extract: seconds that reading such a file may take, from when its turn comes.
         query: bytes of a JSON body that only reads: large vectors are shorter as base64.
         bodies: bytes of bodies that are held at once, those of all requests together; beyond, 429.
         line: bytes of one NDJSON line, or of one Arrow batch.
@@ -27,9 +29,13 @@ class Limits:
         fields: metadata keys that a request may pick.
         answer: bytes of an answer, but for streams.
         documents: documents of one JSON upsert; ids of one get or delete.
+        duplicates: documents that one request for groups of near-duplicates compares; a job may compare more.
         filter_bytes: bytes of a filter as JSON.
         text: characters of a query or of an embedded text.
+        image: bytes of a picture's file, before base64; a search's body is limited by `query` too.
+        pixels: width times height of a picture, looked at before it is decoded: it takes up to 12 bytes each for a moment.
         timeout: seconds that a search may take, waiting included; also what a request may ask for at most.
+        chat: seconds that an answer by the chat model may take.
         read: seconds for the body to arrive, for each MiB of it.
         queue: searches, and embeddings, that may wait.
         collections: how many there may be.
@@ -38,6 +44,8 @@ class Limits:
     """
 
     body: int = 32 << 20
+    file: int = 32 << 20
+    extract: float = 60.0
     query: int = 8 << 20
     bodies: int = 256 << 20
     line: int = 16 << 20
@@ -47,9 +55,13 @@ class Limits:
     fields: int = 1_000
     answer: int = 64 << 20
     documents: int = 10_000
+    duplicates: int = 200_000
     filter_bytes: int = 1 << 20
     text: int = 100_000
+    image: int = 16 << 20
+    pixels: int = 25_000_000
     timeout: float = 30.0
+    chat: float = 120.0
     read: float = 20.0
     queue: int = 1_024
     collections: int = 1_000

@@ -63,8 +63,8 @@ def _operation(route: Route, by_type: dict[type, Any]) -> dict[str, Any]:
         out["parameters"] = parameters
     if route.right != "open":
         out["security"] = [{"key": []}, {}]
-    if route.takes is not None:
-        content: dict[str, Any] = {JSON: {"schema": by_type[route.takes]}}
+    if route.takes is not None or route.accepts:
+        content: dict[str, Any] = {} if route.takes is None else {JSON: {"schema": by_type[route.takes]}}
         for media, about in route.accepts.items():
             content[media] = {"schema": {"type": "string", "format": "binary", "description": about}}
         out["requestBody"] = {"required": True, "content": content}
@@ -83,11 +83,13 @@ def _responses(route: Route, by_type: dict[type, Any]) -> dict[str, Any]:
         schema = by_type.get(route.gives, {"type": "object"}) if route.gives else {"type": "string"}
         good["content"] = {route.media: {"schema": schema}}
     out = {str(route.status): good}
-    usual: tuple[str, ...] = WITHOUT_BODY if route.takes is None else ALWAYS
+    usual: tuple[str, ...] = WITHOUT_BODY if route.takes is None and not route.accepts else ALWAYS
     usual = ("internal",) if route.right == "open" else usual
     codes: dict[int, list[str]] = {}
     for code in (*usual, *route.fails):
         codes.setdefault(CODES[code].status, []).append(code)
+    if route.nothing:
+        out["204"] = {"description": route.nothing}
     if route.path == "/readyz":
         out["503"] = {**good, "description": "not ready yet"}
     for status, found in sorted(codes.items()):

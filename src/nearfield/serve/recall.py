@@ -108,7 +108,7 @@ class Monitor:
 
     def __init__(self, share: float, busy: Callable[[], bool], rebuild: Callable[[Collection], None]) -> None:
         self._share, self._busy, self._rebuild = share, busy, rebuild
-        self._states: WeakKeyDictionary[Collection, State] = WeakKeyDictionary()
+        self._states: WeakKeyDictionary[Collection, State] = WeakKeyDictionary()  # fixed ones: another model, another state
         self._waiting: deque[Sample] = deque(maxlen=WAITING)
         self._wake = threading.Condition()
         self._closed = False
@@ -119,14 +119,14 @@ class Monitor:
 
     def target(self, collection: Collection) -> float:
         """The recall by which searches that ask for none are set: the collection's, and what the controller adds."""
-        state = self._states.get(collection)
+        state = self._states.get(collection.fixed())
         return collection.recall if state is None else raised(collection.recall, state.step)
 
     def offer(self, collection: Collection, query: Vectors, request: Request) -> None:
         """Takes a search into the sample, perhaps."""
         if not self._share or request.exact or request.effort is not None or self._random.random() >= self._chance:
             return
-        self._waiting.append(Sample(collection, query, request, request.condition is not None))
+        self._waiting.append(Sample(collection.fixed(), query, request, request.condition is not None))
         if self._idle:  # who rests or measures looks by itself: waking it would cost the search that is being answered
             with self._wake:
                 if self._thread is None:
@@ -136,7 +136,7 @@ class Monitor:
 
     def report(self, collection: Collection) -> RecallOut:
         """Recall as sampled."""
-        state = self._states.get(collection, State())
+        state = self._states.get(collection.fixed(), State())
         traffic = {}
         for filtered, window in state.windows.items():
             mean, lower, upper, n = window.interval(state.step)
@@ -148,7 +148,7 @@ class Monitor:
 
     def follow(self, collection: Collection, margin: float) -> None:
         """Takes over what another process's controller decided."""
-        self._states.setdefault(collection, State()).step = min(range(len(STEPS)), key=lambda i: abs(STEPS[i] - margin))
+        self._states.setdefault(collection.fixed(), State()).step = min(range(len(STEPS)), key=lambda i: abs(STEPS[i] - margin))
 
     # -- in the thread
 
@@ -182,7 +182,7 @@ class Monitor:
             self._wake.wait_for(lambda: self._closed, pause)
 
     def _measure(self, sample: Sample) -> None:
-        collection = sample.collection
+        collection = sample.collection.fixed()
         snapshot = collection.snapshot()
         state = self._states.setdefault(collection, State())
         window = state.windows[sample.filtered]

@@ -109,6 +109,7 @@ class Route:
         query: parameters of the query string: name and description.
         accepts: other types of bodies than JSON, with a line about each.
         media: the answer's type.
+        nothing: what an answer of 204, without a body, means; "": there is none.
         owner: only the process that writes knows the answer; what needs a key that may write always goes there.
     """
 
@@ -124,6 +125,7 @@ class Route:
     query: dict[str, str] = field(default_factory=dict)
     accepts: dict[str, str] = field(default_factory=dict)
     media: str = JSON
+    nothing: str = ""
     owner: bool = False
 
     @property

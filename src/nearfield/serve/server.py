@@ -25,6 +25,7 @@ import uvicorn
 import nearfield as nf
 from nearfield.core.errors import InvalidInput, NearfieldError
 from nearfield.serve import logs
+from nearfield.serve.allowed import Allowed, chat_of
 from nearfield.serve.app import make
 from nearfield.serve.budgets import Budgets, decide
 from nearfield.serve.connections import Impatient, allowed
@@ -52,6 +53,8 @@ class Options:
         host, port: where to listen; an address that is not loopback needs a key. Port 0 takes a free one.
         tls_cert, tls_key: PEM files; both or none.
         preload, models, backups, recall_share: see Service.
+        rerankers: that requests may name; see Allowed.
+        chat_url, chat_model: an OpenAI-compatible API, and the model there that answers questions; both or none.
         slow_log: a file for searches that took `slow` seconds or longer.
         key_file: see Keys; `limits`: see Limits.
         workers: processes; beyond one, worker 0 writes and the others read.
@@ -68,6 +71,9 @@ class Options:
     tls_key: Path | None = None
     preload: tuple[str, ...] | None = None
     models: tuple[str, ...] = ("minilm",)
+    rerankers: tuple[str, ...] = ()
+    chat_url: str | None = None
+    chat_model: str | None = None
     backups: Path | None = None
     recall_share: float = 0.02
     slow_log: Path | None = None
@@ -81,6 +87,10 @@ class Options:
     memory: str | None = None
     device: str = "auto"
     spread: str = "shard"
+
+    def allowed(self) -> Allowed:
+        """Rerankers and the chat model; raises InvalidInput."""
+        return Allowed(self.rerankers, chat_of(self.chat_url, self.chat_model))
 
     def budgets(self) -> Budgets:
         """What the database is opened with; raises InvalidInput."""
@@ -99,6 +109,7 @@ def check(options: Options, keys: Keys) -> None:
     if (options.tls_cert is None) != (options.tls_key is None):
         raise InvalidInput("TLS needs a certificate and its key", field="tls-cert", expected="both --tls-cert and --tls-key")
     options.budgets()
+    options.allowed()
 
 
 def _loopback(host: str) -> bool:
@@ -170,6 +181,7 @@ def _work(options: Options, keys: Keys, listening: socket.socket, place: Place |
         service = Service(
             database, options.limits, options.preload, options.models, options.backups, 0.0 if reader else options.recall_share
         )
+        service.allowed = options.allowed()
         if reader and place is not None:
             service.forward = Forward(place.socket)
         service.traces = None if options.traces is None else Traces(options.traces)

@@ -26,10 +26,12 @@ from nearfield.core import inputs
 from nearfield.core.errors import InvalidInput, NotFound, Overloaded
 from nearfield.core.metric import prepare, prepare_plain
 from nearfield.core.types import Hits
-from nearfield.serve import asking
+from nearfield.serve import asking, parts, ranking, words
+from nearfield.serve.allowed import Allowed
 from nearfield.serve.asking import Ask, Vectors
 from nearfield.serve.batching import Lane
 from nearfield.serve.body import Held
+from nearfield.serve.extracting import Extracting
 from nearfield.serve.forward import Forward
 from nearfield.serve.freshness import Freshness
 from nearfield.serve.gauges import Gauges
@@ -91,9 +93,11 @@ class Service:
         self.slow: SlowQueries | None = None
         self.forward: Forward | None = None
         self.traces: Traces | None = None
+        self.allowed, self.embedders = Allowed(), tuple(models)
         self.jobs = Jobs(limits.jobs)
         self.inflight = 0
         self.bodies = Held(limits.bodies)
+        self.extracting = Extracting(limits)
         self._asides = 0
         self.monitor = Monitor(recall_share, lambda: self.search_lane.waiting > 0, self._ask_for_rebuild)
         self._models, self._backups = tuple(models), backups
@@ -143,13 +147,18 @@ class Service:
         return known
 
     async def fresh(self, name: str, commit: int | None) -> Collection:
-        """A collection that has seen a commit; raises NotFound, or InvalidInput where there is no such commit yet."""
+        """A collection that has seen a commit, as it is embedded now: what is asked of it goes by one model to its end.
+
+        Raises:
+            NotFound: there is no such collection.
+            InvalidInput: no such commit yet.
+        """
         found = self.collection(name)
         if commit is not None and found.commit < commit:
             seen = await self.aside(found.refresh) if self.database.read_only else found.commit
             if seen < commit:
                 raise InvalidInput("no such commit yet", field="min_commit", expected=f"at most {seen}", received=commit)
-        return found
+        return found.fixed()
 
     def drop(self, name: str) -> None:
         """Drops a collection; an alias is not enough: the name itself is needed."""
@@ -176,7 +185,7 @@ class Service:
             if found is None:
                 owner = next((c for c in map(self.database.get, self.database.list()) if c.embedder == name), None)
                 if owner is not None:
-                    found = owner.embed
+                    found = owner.encoder()
                 elif name in self._models:
                     embedder = embed.load(name)
                     found = embedder.encode
@@ -195,6 +204,12 @@ class Service:
 
     async def search(self, collection: Collection, wanted: SearchRequest, arrived: float) -> tuple[Hits, dict[str, float]]:
         """Hits, and milliseconds by stage."""
+        if ranking.used(wanted):
+            return await ranking.search(self, collection, wanted, arrived)
+        if parts.by_name(collection, wanted):
+            return await parts.search(self, collection, wanted, arrived)
+        if wanted.mode != "dense":
+            return await words.search(self, collection, wanted, arrived)
         given = (wanted.query is not None) + (wanted.vector is not None) + (wanted.id is not None)
         if given != 1:
             raise InvalidInput("give exactly one thing to search for", field="query", expected="one of query, vector, id")
@@ -233,6 +248,10 @@ class Service:
         self, collection: Collection, wanted: SearchManyRequest, arrived: float
     ) -> tuple[list[Hits], dict[str, float]]:
         """The same for many texts or vectors, in order."""
+        if parts.by_name(collection, wanted):
+            return await parts.search_many(self, collection, wanted, arrived)
+        if wanted.mode != "dense":
+            return await words.search_many(self, collection, wanted, arrived)
         if (wanted.queries is None) == (wanted.vectors_in is None):
             raise InvalidInput("give either texts or vectors", field="queries", expected="exactly one of queries, vectors_in")
         texts, vectors = wanted.queries or [], wanted.vectors_in or []
@@ -332,11 +351,13 @@ class Service:
         """Finishes what was accepted."""
         self.search_lane.close()
         self.embed_lane.close()
+        self.allowed.close()
         self.monitor.close()
         if self.slow is not None:
             self.slow.close()
         if self.traces is not None:
             self.traces.close()
+        self.extracting.close()
         self.jobs.close()
         self._pool.shutdown(wait=True)
         self.freshness.close()

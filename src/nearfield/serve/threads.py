@@ -1,4 +1,4 @@
-"""Who gets how many of this machine's cores. The only import of threadpoolctl.
+"""Who gets how many of this machine's cores.
 
 Threads that share a call wait for each other, spinning: on a busy machine for a time slice each, in which nobody else runs. So
 searches and embeddings take at most half of a process's cores for one call; so do index builds, in processes of their own.
@@ -8,14 +8,8 @@ from __future__ import annotations
 
 import os
 
-import threadpoolctl
-
 from nearfield.index import _faiss
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+from nearfield.index.threads import bound, cores
 
 
 def share_threads(processes: int) -> int:
@@ -26,7 +20,7 @@ def share_threads(processes: int) -> int:
     most = max(1, cores() // (2 * processes))
     os.environ.setdefault("OMP_NUM_THREADS", str(most))
     _faiss.set_threads(most)
-    threadpoolctl.threadpool_limits(most, user_api="blas")
+    bound(most)
     return most
 
 

@@ -45,6 +45,12 @@ class Warming:
 
     def _try(self, name: str) -> None:
         collection = self._database[name]
+        takes = collection.takes
+        if "image" in takes:
+            seen = collection.embed_images([np.full((64, 64, 3), 127, np.uint8)])
+            if "text" not in takes:
+                collection.answer(collection.prepared(seen), collection.request(k=1))
+                return
         if collection.embedder is not None:
             collection.answer(collection.prepared(["warm up"]), collection.request(k=1))
         elif len(collection):

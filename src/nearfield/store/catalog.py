@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from nearfield.core.errors import Corrupt, InvalidInput
-from nearfield.store import layout, sqlite
+from nearfield.store import keyword, layout, sqlite
 
 _SCHEMA = """
 CREATE TABLE settings (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -84,6 +84,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     fields: dict[str, str]
     seed: int
     fingerprint: dict[str, Any] | None = None
+    parts: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
 
 
 class PendingRow(msgspec.Struct, frozen=True):
@@ -107,13 +108,19 @@ class Counters:
     commit: int
 
 
-def create(path: Path, settings: Settings) -> None:
-    """Makes a new catalog file with `settings`, durable when this returns (the directory is the caller's to sync)."""
+def create(path: Path, settings: Settings, words: keyword.Options | None = None) -> None:
+    """Makes a new catalog file with `settings`, and a keyword index where `words` says how.
+
+    It is durable when this returns; the directory is the caller's to sync.
+    """
     connection = sqlite.connect(path, create=True)
     try:
         with sqlite.errors(path), connection:
             connection.execute(_SCHEMA)
             write_settings(connection, settings)
+            if words is not None:
+                keyword.create(connection, words, 1)
+                keyword.write_state(connection, keyword.State(keyword.VERSION, words, 1))
     finally:
         connection.close()
 

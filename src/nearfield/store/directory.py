@@ -1,11 +1,13 @@
-"""A database's directory: made where it is missing, refused where it holds something else."""
+"""A database's directory: made where it is missing, refused where it holds something else; a collection's inside it."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from nearfield.core.errors import InvalidInput
-from nearfield.store import files, layout
+from nearfield.store import catalog, files, layout
+from nearfield.store.catalog import Settings
+from nearfield.store.keyword import Options
 
 
 def prepare(path: Path) -> None:
@@ -29,3 +31,17 @@ def prepare(path: Path) -> None:
     if not (path / layout.COLLECTIONS).exists():
         files.make_directory(path / layout.COLLECTIONS)
         files.sync_directory(path)
+
+
+def make_collection(root: Path, number: int, settings: Settings, words: Options | None) -> None:
+    """Makes a collection's directory, empty and durable, with an index of words if `words` says how; or leaves nothing."""
+    place = layout.collection(root, number)
+    files.make_directory(place)
+    try:
+        files.make_directory(place / layout.SEGMENTS)
+        catalog.create(place / layout.CATALOG, settings, words)
+        files.sync_directory(place)
+        files.sync_directory(place.parent)
+    except BaseException:
+        files.remove_tree(place)
+        raise

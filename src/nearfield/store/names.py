@@ -1,7 +1,7 @@
 """The database file: which names and aliases mean which collection number. Knows no collection's inside.
 
 Names and aliases share one namespace, compared without regard to case. A number is never used twice. Creating, dropping,
-renaming and aliasing are each one row in one transaction.
+renaming, aliasing and switching to another generation are each one transaction.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from nearfield.core.errors import AlreadyExists, Corrupt, InvalidInput, NotFound
-from nearfield.store import files, layout, sqlite
+from nearfield.store import files, generations, layout, sqlite
+from nearfield.store.generations import Kept
 
 _SCHEMA = """
 CREATE TABLE format (version INTEGER NOT NULL, next_collection INTEGER NOT NULL);
@@ -30,6 +31,7 @@ class Names:
         self._read_only = read_only
         self._version: object = None
         self._known: dict[str, int] = {}
+        self._followed: dict[int, int] = {}
         try:
             with sqlite.errors(self._path):
                 found = self._connection.execute("SELECT version FROM format").fetchone()
@@ -72,8 +74,7 @@ class Names:
     def find(self, name: str) -> int | None:
         """The collection number of a name or alias, or None."""
         with self._lock, sqlite.errors(self._path):
-            if self._read_only and (version := sqlite.data_version(self._connection)) != self._version:
-                self._known, self._version = {}, version
+            self._look()
             key = name.lower()
             if key in self._known:
                 return self._known[key]
@@ -82,6 +83,42 @@ class Names:
             if number is not None:  # names that are not there are without end
                 self._known[key] = number
             return number
+
+    def _look(self) -> None:
+        """Forgets what was known where another process has changed it."""
+        if self._read_only and (version := sqlite.data_version(self._connection)) != self._version:
+            self._known, self._followed, self._version = {}, {}, version
+
+    def newest(self, number: int) -> int:
+        """The number that a collection's names lead to by now, where they led to `number` once."""
+        with self._lock, sqlite.errors(self._path):
+            self._look()
+            if number not in self._followed:
+                self._followed[number] = generations.newest(self._connection, number)
+            return self._followed[number]
+
+    def kept(self) -> list[Kept]:
+        """The generations that are not live."""
+        with self._lock, sqlite.errors(self._path):
+            return generations.read(self._connection)
+
+    def keep(self, kept: Kept) -> None:
+        """Writes a generation down."""
+        with self._changing():
+            generations.write(self._connection, kept)
+
+    def forget(self, number: int) -> None:
+        """A generation is removed; its files are the caller's."""
+        with self._changing():
+            generations.remove(self._connection, number)
+
+    def switch(self, old: Kept) -> None:
+        """Lets the names of `old` lead to `old.live`, and keeps `old`, in one transaction; NotFound if it has no name."""
+        with self._changing():
+            found = self._connection.execute("SELECT 1 FROM names WHERE collection = ?", (old.number,)).fetchone()
+            if found is None:
+                raise NotFound("the collection was dropped meanwhile", field="name")
+            generations.switch(self._connection, old)
 
     def name_of(self, number: int) -> str | None:
         """The name of a collection number, or None."""
@@ -115,11 +152,12 @@ class Names:
                 raise NotFound("no collection has this name", field="old", received=old)
 
     def drop(self, name: str) -> None:
-        """Forgets a collection's name and every alias of it."""
+        """Forgets a collection's name, every alias and every other generation of it."""
         with self._changing():
-            self._connection.execute(
-                "DELETE FROM names WHERE collection = (SELECT collection FROM names WHERE name = ?)", (name,)
-            )
+            found = self._connection.execute("SELECT collection FROM names WHERE name = ?", (name,)).fetchone()
+            if found is not None:
+                self._connection.execute("DELETE FROM names WHERE collection = ?", found)
+                generations.remove_all(self._connection, found[0])
 
     def drop_alias(self, name: str) -> None:
         """Forgets one alias."""
@@ -132,7 +170,7 @@ class Names:
     def _changing(self) -> Iterator[None]:
         """A transaction, after which nothing that was known counts."""
         with self._lock, sqlite.errors(self._path):
-            self._known = {}
+            self._known, self._followed = {}, {}
             with self._connection:
                 yield
 

@@ -14,11 +14,14 @@ from nearfield.core.errors import InvalidInput
 from nearfield.store import files, metadata
 from nearfield.store.arrow import Sink
 
+_PART = pa.struct([("name", pa.string()), ("start", pa.int64()), ("end", pa.int64()), ("vector", pa.list_(pa.float32()))])
 
-def write(writer: files.Writer, rows: Iterator[dict[str, Any]], dim: int, batch: int) -> int:
-    """Writes rows in groups of `batch`; returns how many."""
+
+def write(writer: files.Writer, rows: Iterator[dict[str, Any]], dim: int, batch: int, *, parts: bool = False) -> int:
+    """Writes rows in groups of `batch`; returns how many. With `parts` they have several vectors each in place of one."""
     schema = pa.schema(
-        [("id", pa.string()), ("text", pa.string()), ("metadata", pa.string()), ("vector", pa.list_(pa.float32(), dim))]
+        [("id", pa.string()), ("text", pa.string()), ("metadata", pa.string())]
+        + ([("parts", pa.list_(_PART))] if parts else [("vector", pa.list_(pa.float32(), dim))])
     )
     count = 0
     with pq.ParquetWriter(Sink(writer), schema) as out:

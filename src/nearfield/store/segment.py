@@ -173,6 +173,11 @@ class Segment:
         found: str | None = self._texts[position // BATCH][position % BATCH].as_py()
         return found
 
+    def textless(self) -> npt.NDArray[np.bool_]:
+        """Bool (n,), True where there is no text."""
+        nulls = [texts.is_null().to_numpy(zero_copy_only=False) for texts in self._texts]
+        return np.concatenate(nulls) if nulls else np.empty(0, np.bool_)
+
     def vector(self, position: int) -> npt.NDArray[np.float32]:
         """The caller's vector at a position, as a copy: under cosine the unit vector times its length."""
         vector = np.array(self.vectors[position])

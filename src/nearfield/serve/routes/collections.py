@@ -9,7 +9,7 @@ from starlette.responses import Response
 from nearfield import Collection
 from nearfield.core.errors import InvalidInput, NearfieldError
 from nearfield.index import decode_kind
-from nearfield.serve import asking
+from nearfield.serve import asking, parts
 from nearfield.serve.failures import failure_of
 from nearfield.serve.route import Call, Route
 from nearfield.serve.wire import AliasRequest, CollectionOut, CollectionsOut, CreateRequest, FieldsOut
@@ -22,8 +22,17 @@ def shown(collection: Collection, aliases: dict[str, str]) -> CollectionOut:
     return CollectionOut(
         name=collection.name, documents=len(collection), dim=collection.dim, metric=collection.metric.value,
         embedder=collection.embedder, recall=collection.recall, commit=collection.commit,
-        aliases=sorted(alias for alias, name in aliases.items() if name == collection.name),
+        aliases=sorted(alias for alias, name in aliases.items() if name == collection.name), takes=_takes(collection),
+        parts=parts.of(collection),
     )  # fmt: skip
+
+
+def _takes(collection: Collection) -> list[str]:
+    """What its model takes; a model that is not here now hides no collection."""
+    try:
+        return list(collection.takes)
+    except NearfieldError:
+        return ["text"]
 
 
 def _shown_or_not(call: Call, name: str, aliases: dict[str, str]) -> CollectionOut:
@@ -65,7 +74,7 @@ async def create(call: Call) -> CollectionOut:
             kind = decode_kind(kind)  # type: ignore[assignment]
         made = database.create(
             wanted.name, embedder=wanted.embedder, dim=wanted.dim, metric=wanted.metric, index=kind,  # type: ignore[arg-type]
-            recall=wanted.recall, fields=wanted.fields,
+            recall=wanted.recall, fields=wanted.fields, keyword=wanted.keyword, **parts.created(wanted, call.service),
         )  # fmt: skip
         return shown(made, {})
 

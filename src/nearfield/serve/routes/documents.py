@@ -16,7 +16,7 @@ from starlette.responses import Response, StreamingResponse
 from nearfield import Collection, Document
 from nearfield.core.errors import InvalidInput, NearfieldError
 from nearfield.core.types import Written
-from nearfield.serve import asking, body
+from nearfield.serve import asking, body, parts, pictures
 from nearfield.serve.asking import Room
 from nearfield.serve.failures import described
 from nearfield.serve.limits import Limits
@@ -30,6 +30,7 @@ from nearfield.serve.wire import (
     GetAnswer,
     GetRequest,
     IfExists,
+    LikeOut,
     LineError,
     ScanRequest,
     UpdateRequest,
@@ -54,32 +55,41 @@ async def write(call: Call) -> WrittenOut:
     wanted = await call.read(UpsertRequest)
     call.service.limits.check("documents", len(wanted.documents), "documents")
     limits = call.service.limits
-    written = await call.service.write(lambda: _upsert(collection, wanted.documents, wanted.if_exists, limits))
+    skip = wanted.skip_duplicates_above
+    written = await call.service.write(lambda: _upsert(collection, wanted.documents, wanted.if_exists, limits, skip))
     call.notes.update(collection=collection.name, documents=len(wanted.documents))
     return _told(written)
 
 
-def _upsert(collection: Collection, documents: Sequence[DocumentIn], if_exists: str, limits: Limits) -> Written:
+def _upsert(
+    collection: Collection, documents: Sequence[DocumentIn], if_exists: str, limits: Limits, skip: float | None = None
+) -> Written:
     """Writes documents: all bring vectors, or none does; a text that is embedded has a limit."""
-    made = [Document(d.id, d.text, d.metadata) for d in documents]
+    images = pictures.of_documents(documents, limits)
+    parts.check(documents, collection)
+    made = [
+        Document(d.id, d.text, d.metadata, parts=parts.brought(d, i), image=image)
+        for i, (d, image) in enumerate(zip(documents, images, strict=True))
+    ]
     brought = [d.vector for d in documents]
     if all(v is None for v in brought):
         for i, d in enumerate(documents):
             limits.check(f"documents[{i}].text", len(d.text or ""), "text")
-        return collection.upsert(made, if_exists=if_exists)
+        return collection.upsert(made, if_exists=if_exists, skip_duplicates_above=skip)
     vectors = np.empty((len(made), collection.dim), np.float32)
     for i, value in enumerate(brought):
         where = f"documents[{i}].vector"
         if value is None:
             raise InvalidInput("some documents bring vectors, this one does not", field=where, expected="all, or none")
         vectors[i] = asking.checked(value, collection.dim, where)
-    return collection.upsert(made, vectors, if_exists=if_exists)
+    return collection.upsert(made, vectors, if_exists=if_exists, skip_duplicates_above=skip)
 
 
 def _told(written: Written) -> WrittenOut:
     return WrittenOut(
-        added=written.added, replaced=written.replaced, skipped=written.skipped, deleted=written.deleted, commit=written.commit
-    )
+        added=written.added, replaced=written.replaced, skipped=written.skipped, deleted=written.deleted, commit=written.commit,
+        alike=[LikeOut(id=like.id, like=like.like, score=like.score) for like in written.alike],
+    )  # fmt: skip
 
 
 class _Tally:

@@ -40,12 +40,15 @@ async def rebuild(call: Call) -> JobOut:
     """Builds every index anew, aside."""
     wanted = await call.read(RebuildRequest)
     collection = call.service.collection(call.path("name"))
+    words = wanted.keyword
+    if wanted.index is None and words is not False:
+        return _queued(call, "rebuild", collection, lambda progress: collection.rebuild(keyword=words, progress=progress))
     if isinstance(wanted.index, str) and wanted.index != "auto":
         raise InvalidInput("not an index", field="index", expected='"auto" or {"kind": "hnsw", ...}', received=wanted.index)
-    kind = "auto" if isinstance(wanted.index, str) else decode_kind(wanted.index)
+    kind = decode_kind(wanted.index) if isinstance(wanted.index, dict) else "auto"
     if not isinstance(kind, str):
         kind.check(collection.dim, collection.metric)
-    return _queued(call, "rebuild", collection, lambda _: collection.rebuild(kind))
+    return _queued(call, "rebuild", collection, lambda p: collection.rebuild(kind, keyword=words, progress=p))
 
 
 async def optimize(call: Call) -> JobOut:

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import msgspec
 
-from nearfield.serve import asking
+from nearfield.serve import asking, pictures, ranking
 from nearfield.serve.asking import Room
 from nearfield.serve.route import Call, Route
-from nearfield.serve.wire import ExplainRequest, RecallOut, SearchAnswer, SearchManyAnswer, SearchManyRequest, SearchRequest
+from nearfield.serve.wire import (
+    BackgroundOut,
+    ExplainRequest,
+    RecallOut,
+    RecommendRequest,
+    SearchAnswer,
+    SearchManyAnswer,
+    SearchManyRequest,
+    SearchRequest,
+)
 
 LOOKUP = ("not_found", "invalid_input", "dimension_mismatch", "filter_error", "answer_too_large")
 SMALL = 200
@@ -20,13 +29,17 @@ async def search(call: Call) -> SearchAnswer | msgspec.Raw:
     wanted = await call.read(SearchRequest)
     service = call.service
     collection = await service.fresh(call.path("name"), wanted.min_commit)
+    seen: dict[str, float] = {}
+    if not collection.names:
+        wanted, seen = await pictures.as_vector(service, collection, wanted)
     hits, took = await service.search(collection, wanted, call.arrived)
+    took = {**seen, **took}
     took = {"read": round(1000 * call.reading, 3), **took}
     out: SearchAnswer | msgspec.Raw
     if len(hits) <= SMALL:
-        out = asking.answer(hits, wanted, took, Room(service.limits.answer))
+        out = ranking.answer(service, hits, wanted, took)
     else:
-        out = await service.aside(lambda: _encoded(asking.answer(hits, wanted, took, Room(service.limits.answer))))
+        out = await service.aside(lambda: _encoded(ranking.answer(service, hits, wanted, took)))
     call.notes.update(collection=collection.name, k=wanted.k, took=took)
     service.noted(call, collection, wanted, hits)
     return out
@@ -58,11 +71,19 @@ async def explain(call: Call) -> msgspec.Raw:
     limits.check("query", len(wanted.query or ""), "text")
     asking.check_filter(wanted.filter, limits)
     collection = call.service.collection(call.path("name"))
-    vector = None if wanted.vector is None else asking.vector(wanted.vector, collection.dim)
+    if not collection.names:
+        wanted, _ = await pictures.as_vector(call.service, collection, wanted)
+    vector = None if wanted.vector is None else asking.vector(wanted.vector, collection.dim_of(wanted.on))
 
     def work() -> bytes:
         found = collection.explain(
-            wanted.query, id=wanted.id, vector=vector, k=wanted.k, filter=wanted.filter, recall=wanted.recall
+            wanted.query,
+            id=wanted.id,
+            vector=vector,
+            k=wanted.k,
+            filter=wanted.filter,
+            recall=wanted.recall,
+            on=wanted.on,
         )
         return msgspec.json.encode({**asking.plain(found), "text": found.text()})
 
@@ -75,10 +96,36 @@ async def recall(call: Call) -> RecallOut:
     return call.service.recall_of(collection)
 
 
+async def recommend(call: Call) -> msgspec.Raw:
+    """Documents like some examples and unlike others."""
+    wanted = await call.read(RecommendRequest)
+    service = call.service
+    collection = await service.fresh(call.path("name"), wanted.min_commit)
+    hits, took = await ranking.recommend(service, collection, wanted, call.arrived)
+    call.notes.update(collection=collection.name, k=wanted.k, took=took)
+
+    return await service.aside(lambda: _encoded(ranking.answer(service, hits, wanted, took)))
+
+
+async def background(call: Call) -> BackgroundOut:
+    """How scores of unrelated pairs are distributed."""
+    collection = call.service.collection(call.path("name"))
+    found = await call.service.aside(lambda: collection.background().to_dict())
+    return msgspec.convert(found, BackgroundOut)
+
+
 ROUTES = (
     Route(
-        "POST", "/v1/collections/{name}/search", search, "read", "Search by text, by vector, or by a document's id.",
-        SearchRequest, SearchAnswer, fails=(*LOOKUP, *BUSY),
+        "POST", "/v1/collections/{name}/search", search, "read", "Search by text, vector, picture, or a document's id.",
+        SearchRequest, SearchAnswer, fails=(*LOOKUP, *BUSY, "missing_dependency", "upstream"),
+    ),
+    Route(
+        "POST", "/v1/collections/{name}/recommend", recommend, "read", "Documents like some examples and unlike others.",
+        RecommendRequest, SearchAnswer, fails=(*LOOKUP, *BUSY),
+    ),
+    Route(
+        "GET", "/v1/collections/{name}/background", background, "read", "How scores of unrelated pairs are distributed.",
+        None, BackgroundOut, fails=LOOKUP[:2],
     ),
     Route(
         "POST", "/v1/collections/{name}/search_many", search_many, "read", "Many searches of one kind in one request.",

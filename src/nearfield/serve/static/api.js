@@ -16,10 +16,11 @@ export async function ask(method, path, body) {
   const headers = {};
   const key = sessionStorage.getItem("nearfield.key");
   if (key) headers.authorization = `Bearer ${key}`;
-  if (body !== undefined) headers["content-type"] = "application/json";
+  const file = body instanceof Blob;
+  if (body !== undefined) headers["content-type"] = file ? "application/octet-stream" : "application/json";
   let answer;
   try {
-    answer = await fetch(path, { method, headers, body: body === undefined ? undefined : JSON.stringify(body) });
+    answer = await fetch(path, { method, headers, body: body === undefined || file ? body : JSON.stringify(body) });
   } catch {
     throw new Failed(0, { message: t("unreachable") });
   }
@@ -27,6 +28,12 @@ export async function ask(method, path, body) {
   if (answer.ok || (answer.status === 503 && told && "ready" in told)) return told;
   if (answer.status === 401) document.getElementById("key-form").hidden = false;
   throw new Failed(answer.status, told?.error ?? { message: `HTTP ${answer.status}` });
+}
+
+export async function blob(path) {
+  const key = sessionStorage.getItem("nearfield.key");
+  const answer = await fetch(path, { headers: key ? { authorization: `Bearer ${key}` } : {} });
+  return answer.status === 200 ? answer.blob() : null;
 }
 
 export const of = (name, rest = "") => `v1/collections/${encodeURIComponent(name)}${rest}`;

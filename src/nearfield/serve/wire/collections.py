@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta
 
 from nearfield.serve.wire.base import In, Out
+from nearfield.serve.wire.parts import PartsOut, PassagesIn, VectorFieldIn
 
 
 class CreateRequest(In):
@@ -19,10 +20,19 @@ class CreateRequest(In):
     index: Annotated[str | dict[str, Any], Meta(description='"auto", or a kind such as {"kind": "hnsw", "links": 32}')] = "auto"
     recall: Annotated[float, Meta(gt=0, le=1)] = 0.95
     fields: dict[str, str] = {}
+    keyword: Annotated[
+        Literal["english", "plain"] | None, Meta(description="how texts are indexed by their words; null: they are not")
+    ] = "english"
+
+    passages: Annotated[PassagesIn | None, Meta(description="texts are embedded passage by passage")] = None
+    vectors: Annotated[dict[str, VectorFieldIn] | None, Meta(description="several vectors for each document, by name")] = None
 
 
 class CollectionOut(Out):
-    """A collection; `problem` is a code of an error where it cannot be opened, and nothing else is known."""
+    """A collection; `problem` is a code of an error where it cannot be opened, and nothing else is known.
+
+    `takes`: what its model makes vectors of, "text", "image" or both; empty where vectors are brought.
+    """
 
     name: str
     documents: int
@@ -32,6 +42,8 @@ class CollectionOut(Out):
     recall: float
     commit: int
     aliases: list[str] = []
+    takes: list[str] = []
+    parts: PartsOut | None = None
     problem: str | None = None
 
 

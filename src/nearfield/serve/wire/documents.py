@@ -6,7 +6,9 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
-from nearfield.serve.wire.base import ErrorOut, Filter, IfExists, In, Out, Vector
+from nearfield.serve.wire.base import ErrorOut, Filter, IfExists, Image, In, Out, Vector
+from nearfield.serve.wire.duplicates import LikeOut
+from nearfield.serve.wire.parts import PartIn, PartOut
 
 
 class DocumentIn(In):
@@ -16,6 +18,10 @@ class DocumentIn(In):
     text: str | None = None
     metadata: dict[str, Any] = {}
     vector: Vector | None = None
+    image: Image | None = None
+    parts: Annotated[
+        list[PartIn] | None, Meta(description="vectors that are brought, where documents have passages or named vectors")
+    ] = None
 
 
 class DocumentOut(Out):
@@ -25,6 +31,7 @@ class DocumentOut(Out):
     text: str | None = None
     metadata: Any = None
     vector: list[float] | str | None = None
+    parts: list[PartOut] | None = None
 
 
 class UpsertRequest(In):
@@ -32,6 +39,9 @@ class UpsertRequest(In):
 
     documents: list[DocumentIn]
     if_exists: IfExists = "replace"
+    skip_duplicates_above: Annotated[
+        float | None, Meta(description="leave out what is at least so similar to a stored document or an earlier one")
+    ] = None
 
 
 class LineError(Out):
@@ -49,6 +59,7 @@ class WrittenOut(Out):
     skipped: int = 0
     deleted: int = 0
     commit: int = 0
+    alike: list[LikeOut] = []
     failed: int = 0
     errors: list[LineError] = []
 

@@ -22,9 +22,12 @@ class TuneRequest(In):
 
 
 class RebuildRequest(In):
-    """The kind to build anew as."""
+    """The kind to build anew as; or the index of words."""
 
-    index: str | dict[str, Any] = "auto"
+    index: str | dict[str, Any] | None = None
+    keyword: Annotated[
+        bool | Literal["english", "plain"], Meta(description="the index of words in place of the vectors', or both")
+    ] = False
 
 
 class OptimizeRequest(In):
