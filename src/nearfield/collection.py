@@ -227,10 +227,13 @@ class Collection(Recommending, Duplicating, Uses, Filing):
         """Returns when all is sealed, merged and indexed.
 
         Args:
-            purge: also rewrite whatever holds deleted documents, so that no byte of them remains.
+            purge: also rewrite whatever holds deleted documents, so that no byte of them remains; a generation kept for
+                `Database.undo_reembed` has them until `forget_generation`.
             progress: called with a line for people as each step begins.
         """
         self._keeper().optimize(purge=purge, progress=progress)
+        if purge and progress is not None and self._home is not None and self._home.others(self._live.number):
+            progress("what was deleted is still in the generation kept beside this one; forget_generation removes that")
 
     def rebuild(
         self,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import nearfield as nf
-from tests.cli.conftest import Cli
+from tests.cli.conftest import Cli, lines
 from tests.duplicates import brute
 
 
@@ -75,3 +75,23 @@ def test_a_threshold_is_suggested_or_the_data_say_no(cli: Cli, target: str, tmp_
     with nf.open(tmp_path / "data", read_only=True) as db:
         assert len(list(db["w"].duplicates(above))) == 50
     assert len(brute.pairs(brute.rows(x, nf.Metric.COSINE), above)) == 50
+
+
+def test_adding_leaves_out_near_duplicates_where_asked(cli: Cli, books: str, tmp_path: Path) -> None:
+    rows = lines(tmp_path / "more.jsonl", [{"id": "e", "text": "the moon"}, {"id": "f", "text": "ripe plums"}])
+    done = cli("add", books, rows, "--skip-duplicates-above", 0.98, "--json").json
+    assert (done["added"], done["skipped"], done["documents"]) == (1, 1, 5)
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "g.txt").write_text("ripe plums\n")
+    said = cli("add", books, tmp_path / "texts", "--skip-duplicates-above", 0.98)
+    assert "near-duplicates left out 1" in said.out
+    assert cli("count", books, "--json").json == {"count": 5}
+
+
+def test_a_collection_in_parts_refuses_that_before_anything_is_read(cli: Cli, tmp_path: Path) -> None:
+    cli("create", "data/parts", "--embedder", "hash:16", "--passages", 8)
+    rows = lines(tmp_path / "one.jsonl", [{"id": "e", "text": "the moon"}])
+    said = cli("add", "data/parts", rows, "--skip-duplicates-above", 0.98)
+    assert said.code == 2
+    assert "skip_duplicates_above" in said.err
+    assert cli("count", "data/parts", "--json").json == {"count": 0}

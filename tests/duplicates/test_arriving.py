@@ -1,6 +1,7 @@
 """Documents that are like others are not written: the same as asking, one by one, before each."""
 
 import threading
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -83,6 +84,35 @@ def test_many_that_are_replaced_hide_none_behind_them(tmp_path: Path) -> None:
         away = [[np.cos(a), np.sin(a)] for a in np.linspace(1, 3, 30)]
         told = made.upsert(batch, vectors=[*away, [1, 0]], skip_duplicates_above=0.9999)
         assert [(like.id, like.like) for like in told.alike] == [("new", "far")]
+
+
+def test_a_batch_of_the_same_holds_few_of_its_pairs_in_memory(tmp_path: Path) -> None:
+    """Four and a half million pairs are alike: a hundred megabytes, were they all held."""
+    with nf.open(tmp_path / "db") as db:
+        made = db.create("c", embedder=None, dim=2)
+        batch = [nf.Document(f"d{i}") for i in range(3000)]
+        tracemalloc.start()
+        try:
+            told = made.upsert(batch, vectors=np.ones((3000, 2), np.float32), skip_duplicates_above=0.98)
+            most = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert (told.added, told.skipped) == (1, 2999)
+        assert {like.like for like in told.alike} == {"d0"}
+        assert most < 30 << 20
+
+
+def test_a_batch_of_several_blocks_is_what_one_by_one_would_leave(tmp_path: Path) -> None:
+    x = brute.planted(900, 12, 400, 0.5, seed=7)
+    simple = Simple(Metric("cosine"), 0.97)
+    with nf.open(tmp_path / "db") as db:
+        made = db.create("c", embedder=None, dim=12)
+        ids = [f"d{i}" for i in range(900)]
+        told = made.upsert([nf.Document(i) for i in ids], vectors=x, skip_duplicates_above=0.97)
+        wanted = simple.upsert(ids, x, "replace")
+        assert {like.id: like.score for like in told.alike} == {i: score for i, (_, score) in wanted.items()}
+        assert all(like.like in wanted[like.id][0] for like in told.alike)
+        assert {d.id for d in made.scan()} == set(simple.held)
 
 
 def test_two_calls_at_a_time_do_not_both_write_the_same(tmp_path: Path) -> None:

@@ -179,6 +179,19 @@ def test_a_crowd_is_not_compared_within_itself() -> None:
     assert found_groups(linked, len(x)) == found_groups(full, len(x))
 
 
+def test_a_crowd_is_not_compared_within_itself_by_tiles_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tiled, "TILE", 16)
+    random = np.random.default_rng(0)
+    x = np.concatenate([1 + 1e-3 * random.standard_normal((800, 8)), random.standard_normal((100, 8))]).astype(np.float32)
+    rows = brute.rows(x, Metric.COSINE)
+    linked, full = joining.link(rows, 0.999, 1.0, crowd=10_000), joining.link(rows, 0.999, 1.0)
+    assert full.join.method == "tiles"
+    assert full.join.counted
+    assert not linked.join.counted
+    assert linked.join.pairs < 0.5 * full.join.pairs
+    assert found_groups(linked, len(x)) == found_groups(full, len(x))
+
+
 @pytest.mark.usefixtures("few")
 def test_the_same_rows_give_the_same_links() -> None:
     rows = brute.rows(many(Metric.COSINE), Metric.COSINE)

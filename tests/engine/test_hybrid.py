@@ -88,3 +88,21 @@ def test_many_are_the_same_as_each_alone(tmp_path: Path) -> None:
         for mode in ("keyword", "hybrid"):
             many = collection.search_many(["sea boat", "tide"], mode=mode, k=7)
             assert [h.ids for h in many] == [collection.search(q, mode=mode, k=7).ids for q in ("sea boat", "tide")]
+
+
+def test_the_promise_is_for_the_hits_not_for_every_candidate(tmp_path: Path) -> None:
+    rng = np.random.default_rng(12)
+    x = rng.standard_normal((3000, 24)).astype(np.float32)
+    with nf.open(tmp_path / "indexed") as db:
+        collection = db.create("c", embedder=None, dim=24, index=nf.Hnsw(links=8))
+        collection.load(ids=[str(i) for i in range(3000)], vectors=x, texts=[WORDS[i % 14] for i in range(3000)])
+        collection.optimize()
+        both = collection.search("sea", vector=x[5], mode="hybrid", k=10)
+        alone = collection.search(vector=x[5], k=10)
+        deep = collection.search(vector=x[5], k=100)
+        (step,), (near,), (far,) = both.plan.segments, alone.plan.segments, deep.plan.segments
+        assert step.kind is not None
+        assert step.effort == near.effort != far.effort
+        assert step.bound is not None
+        assert step.bound >= 0.95
+        assert set(alone.ids[:3]) <= set(collection.search("zzz", vector=x[5], mode="hybrid", k=10).ids)

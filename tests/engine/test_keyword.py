@@ -246,6 +246,45 @@ def test_purging_leaves_no_word_of_what_was_deleted(small: nf.Collection, tmp_pa
     assert b"lophonist" not in left
 
 
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ('"天气，预报"', ["comma"]),
+        ('"手机iPhone"', ["mixed"]),
+        ('"iPhone 很贵"', ["mixed"]),
+        ('"今天天"', ["comma"]),
+        ('"说：下"', ["comma"]),
+        ('"贵 下雨"', []),
+        ('"天气！"', ["comma"]),
+    ],
+)
+def test_phrases_go_over_commas_and_from_script_to_script(tmp_path: Path, query: str, found: list[str]) -> None:
+    with nf.open(tmp_path) as db:
+        made = db.create("c", embedder="hash")
+        made.upsert([nf.Document("comma", "今天天气，预报说：下雨"), nf.Document("mixed", "买手机iPhone 很贵，不下雨")])
+        assert made.search(query, mode="keyword").ids == found
+
+
+def test_nul_in_a_query_is_a_blank(small: nf.Collection) -> None:
+    assert small.search('"tide\0tables"', mode="keyword").ids == small.search('"tide tables"', mode="keyword").ids == ["tables"]
+    assert small.search("tide\0", mode="keyword").ids == small.search("tide", mode="keyword").ids
+
+
+def test_a_star_is_of_its_own_word(tmp_path: Path) -> None:
+    with nf.open(tmp_path) as db:
+        made = db.create("c", embedder="hash", keyword="plain")
+        made.upsert([nf.Document("cat", "cat"), nf.Document("catalog", "catalog"), nf.Document("concat", "concatenate")])
+        assert sorted(made.search("cat concat*", mode="keyword").ids) == ["cat", "concat"]
+        assert sorted(made.search("concat* cat*", mode="keyword").ids) == ["cat", "catalog", "concat"]
+
+
+@pytest.mark.parametrize("query", [" ".join(f"w{i}" for i in range(20_000)), " ".join(f"w{i}*" for i in range(20_000))])
+def test_a_query_of_very_many_words_ends_in_its_time(small: nf.Collection, query: str) -> None:
+    with pytest.raises(nf.DeadlineExceeded):
+        small.search(query, mode="keyword", timeout=0.02)
+    assert small.search("tides", mode="keyword").ids
+
+
 def test_bad_modes_are_named(small: nf.Collection) -> None:
     with pytest.raises(nf.InvalidInput, match="mode"):
         small.search("x", mode="fuzzy")

@@ -1,14 +1,19 @@
 """`nearfield bench` on a directory and on a server: the same collection, the same queries, truthful figures."""
 
+import base64
+import inspect
 import json
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
 import nearfield as nf
 from nearfield.cli.main import build
+from nearfield.load.targets import arguments, packed
+from nearfield.serve.wire import EffortIn, FusionIn, SearchRequest
 from tests.serve.running import running
 
 N, DIM = 3000, 16
@@ -114,3 +119,15 @@ def test_a_server(directory: Path) -> None:
     gone = bench(server.url)
     assert gone.exit_code == 1
     assert server.url in gone.output
+
+
+def test_every_option_of_a_request_that_is_logged_can_be_asked_again() -> None:
+    made = SearchRequest(
+        query="sea", vector=packed(np.ones(2)), image="aaaa", vector_by_name={"a": packed(np.ones(2))}, pages=True, min_commit=3,
+        fusion=FusionIn(method="ranks"), effort=EffortIn(nprobe=2),
+    )  # fmt: skip
+    found = arguments(msgspec.to_builtins(made))
+    assert set(found) <= set(inspect.signature(nf.Collection.search).parameters)
+    assert found["fusion"] == nf.Fusion("ranks")
+    assert found["image"] == base64.b64decode("aaaa")
+    assert found["vector"]["a"].tolist() == [1.0, 1.0]

@@ -251,3 +251,28 @@ def test_vectors_of_two_models_are_never_ranked_together(collection: nf.Collecti
     with pytest.raises(nf.InvalidInput, match="searched by name"):
         collection.answer_texts(["sky"], request, "hybrid", vectors=query)
     assert collection.answer_texts(["sky"], request, "keyword")[0].ids == collection.search("sky", mode="keyword").ids
+
+
+@pytest.mark.parametrize("question", [{"query": "sun moon"}, {"id": "d1"}, {"query": "sun moon", "filter": {"odd": True}}])
+def test_pages_of_one_name_are_the_whole_and_of_several_are_refused(
+    collection: nf.Collection, question: dict[str, object]
+) -> None:
+    words = ["sun", "moon", "tide", "river", "stone", "cloud", "bird"]
+    some = [
+        nf.Document(f"d{i}", f"{words[i % 7]} {words[i % 5]} {i}", {"title": words[i % 3], "odd": bool(i % 2)})
+        for i in range(40)
+    ]
+    collection.upsert(some)
+    whole = collection.search(**question, on="body", k=100).ids
+    page = collection.search(**question, on="body", k=7)
+    ids, number = list(page.ids), 0
+    while (after := page.next) is not None:
+        collection.update(ids[0], metadata={"seen": number})
+        page, number = collection.search(**question, on="body", k=7, after=after), number + 1
+        ids += page.ids
+    assert ids == whole
+    assert number > 1
+    with pytest.raises(nf.InvalidInput, match="another search"):
+        collection.search(**question, on="title", k=7, after=collection.search(**question, on="body", k=7).next)
+    with pytest.raises(nf.InvalidInput, match="one vector"):
+        _ = collection.search(**question, k=7).next

@@ -1,12 +1,15 @@
 """Another model for a collection that is there: what is carried over, what is reported, what documents have besides."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 import nearfield as nf
 from nearfield.embed.hashing import HashEmbedder
 from nearfield.index import encode_kind
-from tests.reembedding.worlds import NEW, OLD, check_vectors, shelf, state, text_of
+from nearfield.reembedding import comparing
+from tests.reembedding.worlds import NEW, OLD, check_vectors, documents, shelf, state, text_of
 
 __all__ = ["shelf"]
 
@@ -167,3 +170,54 @@ def test_words_are_found_in_the_new_generation(db: nf.Database) -> None:
     made.rebuild(keyword="english")
     db.undo_reembed("plain")
     assert made.search("tide", mode="keyword").ids == ["a"]
+
+
+def test_words_that_are_indexed_while_the_two_are_compared_are_carried_over(
+    db: nf.Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = db.create("bare", embedder=OLD, keyword=None)
+    made.upsert(documents(30))
+    compare = comparing.overlap
+
+    def meanwhile(*rest: Any) -> Any:
+        made.rebuild(keyword="plain")
+        return compare(*rest)
+
+    monkeypatch.setattr(comparing, "overlap", meanwhile)
+    assert db.reembed("bare", NEW).switched
+    assert made.search(text_of(3), mode="keyword", k=1).ids == ["d3"]
+    assert made.verify().problems == []
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+def test_ids_that_look_like_parts_are_documents_where_there_are_none(db: nf.Database, sealed: bool) -> None:
+    made = db.create("odd", embedder=OLD)
+    made.upsert([nf.Document("$part/1/x", "the sea"), nf.Document("x", "the moon"), nf.Document("$part/2/gone", "a star")])
+    if sealed:
+        made.optimize()
+    db.reembed("odd", NEW, switch=False)
+    made.delete("$part/2/gone")
+    db.reembed("odd", NEW)
+    assert set(state(made)) == {"$part/1/x", "x"}
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+def test_a_document_in_parts_without_a_text_is_named_before_anything_is_built(db: nf.Database, sealed: bool) -> None:
+    made = db.create("cut", embedder=OLD, passages=nf.Passages(8, 0))
+    made.upsert([*documents(20), nf.Document("bare", parts=(nf.Part(np.ones(32, np.float32)),))])
+    if sealed:
+        made.optimize()
+    with pytest.raises(nf.InvalidInput, match=r"1 document has no text.*"):
+        db.reembed("cut", NEW)
+    assert db.generations("cut") == ()
+    made.delete("bare")
+    assert db.reembed("cut", NEW).documents == 20
+
+
+def test_a_purge_says_that_a_kept_generation_has_what_was_deleted(db: nf.Database, shelf: nf.Collection) -> None:
+    said: list[str] = []
+    shelf.optimize(purge=True, progress=said.append)
+    assert not any("generation" in line for line in said)
+    db.reembed("shelf", NEW)
+    shelf.optimize(purge=True, progress=said.append)
+    assert "forget_generation" in said[-1]

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +149,7 @@ def test_jobs_run_and_tell(books: TestClient) -> None:
         found = books.get(f"/v1/jobs/{job.json()['id']}").json()
         if found["state"] in ("done", "failed"):
             break
+        time.sleep(0.02)
     assert found["state"] == "done", found
     failed(books.get("/v1/jobs/nowhere"), "not_found")
     failed(books.post("/v1/collections/books/rebuild", json={"index": {"kind": "hnsw", "links": -1}}), "invalid_input")

@@ -129,3 +129,15 @@ def test_what_arrives_and_is_like_another_is_named(served: tuple[TestClient, Ser
     assert (answer["added"], answer["skipped"]) == (1, 1)
     assert [(a["id"], a["like"]) for a in answer["alike"]] == [("new", "d0")]
     failed(client.post(f"{HERE}/documents", json={**told, "skip_duplicates_above": 3}), "invalid_input")
+
+
+def test_a_request_that_compares_for_too_long_ends_and_lets_the_next_one_in(tmp_path: Path) -> None:
+    with nf.open(tmp_path / "db") as db:
+        made = db.create("c", embedder=None, dim=12)
+        made.upsert([nf.Document(f"d{i}") for i in range(400)], vectors=brute.planted(400, 12, 120, 0.5, seed=3))
+        service = Service(db, Limits(compare=1e-9), preload=[])
+        with TestClient(make(service, Keys()), "http://localhost") as client:
+            for _ in range(2):
+                told = failed(client.post(f"{HERE}/duplicates", json={"above": -1}), "deadline_exceeded")
+                assert "dedup" in told["expected"]
+        service.close()

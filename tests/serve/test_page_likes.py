@@ -1,5 +1,6 @@
 """More and less like a hit on the page, and what its score is worth, in a real browser."""
 
+import re
 from typing import Any
 
 import pytest

@@ -1,5 +1,6 @@
 """Options of searches and recommendations over HTTP: the same answers as the library's, the same errors, the limits kept."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from starlette.testclient import TestClient
 
 import nearfield as nf
+from nearfield.embed.hashing import HashEmbedder
 from nearfield.remote import RemoteDatabase
 from nearfield.serve.allowed import Allowed
 from nearfield.serve.app import make
@@ -173,3 +175,21 @@ def test_deadlines_hold(client: TestClient) -> None:
         assert answer.json()["error"]["code"] == "deadline_exceeded"
     answer = client.post(f"{PATH}/recommend", json={"like": ["d1"], "timeout": 1e-7})
     assert answer.json()["error"]["code"] == "deadline_exceeded"
+
+
+def test_texts_that_are_liked_are_embedded_within_the_time_given(
+    service: Service, client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    embedded: list[int] = []
+    slow = HashEmbedder.encode
+
+    def encode(self: HashEmbedder, items: list[str], *more: object) -> object:
+        time.sleep(0.05)
+        embedded.append(len(items))
+        return slow(self, items, *more)
+
+    monkeypatch.setattr(HashEmbedder, "encode", encode)
+    like = [{"text": f"{i} " * 5000} for i in range(40)]
+    answer = client.post(f"{PATH}/recommend", json={"like": like, "timeout": 0.2})
+    assert answer.json()["error"]["code"] == "deadline_exceeded"
+    assert sum(embedded) < len(like)

@@ -35,11 +35,21 @@ PATIENCE = 120
 
 @dataclass(slots=True)
 class Counts:
-    """What was done so far."""
+    """What was done so far.
+
+    Attributes:
+        added: new documents.
+        replaced: documents that were there, and changed.
+        unchanged: documents that were there so.
+        alike: documents left out, as they are near-duplicates.
+        skip_above: the score from which they are; None: no document is.
+    """
 
     added: int = 0
     replaced: int = 0
     unchanged: int = 0
+    alike: int = 0
+    skip_above: float | None = None
 
     @property
     def written(self) -> int:
@@ -49,7 +59,7 @@ class Counts:
     @property
     def seen(self) -> int:
         """Documents read."""
-        return self.written + self.unchanged
+        return self.written + self.unchanged + self.alike
 
 
 def add_source(
@@ -97,7 +107,7 @@ def write(collection: Collection, rows: Sequence[Row], counts: Counts) -> None:
             return
         documents = [Document(row.id, row.text, row.metadata) for row in fresh]
         if fresh[0].vector is None:
-            written = _patiently(lambda: collection.upsert(documents))
+            written = _patiently(lambda: collection.upsert(documents, skip_duplicates_above=counts.skip_above))
         else:
             for row in fresh:
                 if row.vector is not None and len(row.vector) != collection.dim:
@@ -105,11 +115,13 @@ def write(collection: Collection, rows: Sequence[Row], counts: Counts) -> None:
                         "wrong dimension", field=row.where, expected=str(collection.dim), received=len(row.vector)
                     )
             vectors = np.stack([row.vector for row in fresh])  # type: ignore[misc]
-            written = _patiently(lambda: collection.upsert(documents, vectors=vectors))
+            above = counts.skip_above
+            written = _patiently(lambda: collection.upsert(documents, vectors=vectors, skip_duplicates_above=above))
     except InvalidInput as error:
         raise _located(error, rows) from None
     counts.added += written.added
     counts.replaced += written.replaced
+    counts.alike += written.skipped
 
 
 def _located(error: InvalidInput, rows: Sequence[Row]) -> InvalidInput:
@@ -194,6 +206,12 @@ def add(
     watch: Annotated[
         bool, typer.Option("--watch", help="Follow folders until Ctrl-C: what is new, changed or deleted in them.")
     ] = False,
+    skip_duplicates_above: Annotated[
+        float | None,
+        typer.Option(
+            help="Leave out what scores so much against a document that is there (docs/DUPLICATES.md).", show_default=False
+        ),
+    ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if any document cannot be read.")] = False,
     batch: Annotated[int | None, typer.Option(min=1, help="Most documents written at a time.", show_default=False)] = None,
     optimize: Annotated[
@@ -214,12 +232,16 @@ def add(
     how = Reading(Names(id_field, text_field, vector_field, hash_ids=hash_ids), format, strings, ids, metadata)
     if watch:
         following.check(files, format)
+        if skip_duplicates_above is not None:
+            raise InvalidInput("folders are followed as they are", field="--skip-duplicates-above", expected="no --watch")
     sources = [_given(name, how, prefix) for name in files]
-    counts, tally, started = Counts(), documents.Tally(), time.monotonic()
+    counts, tally, started = Counts(skip_above=skip_duplicates_above), documents.Tally(), time.monotonic()
     with place.collection(target, write=True) as collection:
         if watch:
             following.follow(collection, [Path(name) for name in files], prefix, batch=batch, json=json)
             return
+        if skip_duplicates_above is not None:
+            collection.upsert([], skip_duplicates_above=skip_duplicates_above)  # refused before anything is read
         try:
             for source in sources:
                 with show.Meter(source.name, source.total) as meter:
@@ -258,10 +280,12 @@ def report(counts: Counts, seconds: float, total: int, json: bool, tally: Tally 
     rate = counts.seen / max(seconds, 1e-9)
     if json:
         done = {"added": counts.added, "replaced": counts.replaced, "unchanged": counts.unchanged, "documents": total}
+        skipped = {} if counts.skip_above is None else {"skipped": counts.alike}
         more = {} if tally is None else tally.to_dict()
-        show.as_json({**done, **more, "seconds": round(seconds, 3)})
+        show.as_json({**done, **skipped, **more, "seconds": round(seconds, 3)})
         return
+    alike = "" if counts.skip_above is None else f", near-duplicates left out {counts.alike:,}"
     show.line(
-        f"added {counts.added:,}, replaced {counts.replaced:,}, unchanged {counts.unchanged:,} "
+        f"added {counts.added:,}, replaced {counts.replaced:,}, unchanged {counts.unchanged:,}{alike} "
         f"in {show.duration(seconds)} ({rate:,.0f} documents/s); {total:,} in the collection"
     )

@@ -32,7 +32,7 @@ CROWD = 1 << 25
 ROUND = 64
 """Steps between two looks at which groups there are by then."""
 
-Step = tuple[int, Callable[[], Pairs], npt.NDArray[np.int64] | None, npt.NDArray[np.int64] | None]
+Step = tuple[int, Callable[[], Pairs], npt.NDArray[np.int64], npt.NDArray[np.int64]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +82,12 @@ def link(
     with threads.one_for_each(), ThreadPoolExecutor(threads.cores(), "nearfield-join") as pool:
         steps: Iterable[Step]
         if m <= setting.FEW:
-            steps = ((d, t, None, None) for d, t in tiled.tasks(take, take, m, test))
+            steps = tiled.tasks(take, take, m, test)
         else:
             sketches = _sketched(take, m, chosen, rows.dim, pool)
             chosen = setting.choose(sketches, take, test, chosen, cells, recall, random, pool)
             if chosen.centroids is None:
-                steps = ((d, t, None, None) for d, t in tiled.tasks(sketches.__getitem__, take, m, test))
+                steps = tiled.tasks(sketches.__getitem__, take, m, test)
             else:
                 layout = celled.lay_out(sketches, take, chosen, pool)
                 del sketches
@@ -154,7 +154,7 @@ def _run(
                 while waiting:
                     done += finish()
                 labels, counted = forest.labels()[unique], False
-            if labels is not None and queries is not None and members is not None and _one_group(labels, queries, members):
+            if labels is not None and _one_group(labels, queries, members):
                 done += rows
                 continue
             waiting.append((rows, pool.submit(step)))

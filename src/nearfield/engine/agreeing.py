@@ -15,31 +15,38 @@ if TYPE_CHECKING:
     from nearfield.engine.snapshot import Snapshot
 
 T = TypeVar("T")
-TRIES = 20
-"""Answers made at most, where writes overtake each; the last is given as it is."""
+TRIES, FEW = 20, 4
+"""Answers made at most to one question, or to several at a time, where writes overtake each; the last is given as it is."""
 PATIENCE = 0.25
 """Seconds in which a commit that was read must be published."""
 
 
-def agreed(engine: LocalEngine, ask: Callable[[Snapshot], T]) -> T:
-    """What `ask` makes of the newest snapshot, asked again while its words were read as of a later commit."""
-    for left in range(TRIES - 1, -1, -1):
+def agreed(engine: LocalEngine, ask: Callable[[Snapshot], T], m: int = 1) -> T:
+    """What `ask` makes of the newest snapshot, asked again where documents were rewritten before their words were read.
+
+    Args:
+        engine: whose snapshots and words.
+        ask: answers on a snapshot.
+        m: how many questions it answers.
+    """
+    for left in range((TRIES if m == 1 else FEW) - 1, -1, -1):
         snapshot = engine.snapshot
         engine.keywords.begin()
         found = ask(snapshot)
-        newest = engine.keywords.newest
-        if newest <= snapshot.commit or not left or not _reached(engine, newest):
+        if not left or not _behind(engine, snapshot.commit, engine.keywords.newest):
             break
     return found
 
 
-def _reached(engine: LocalEngine, commit: int) -> bool:
-    """Waits until the engine shows a commit that was made; False where it does not."""
+def _behind(engine: LocalEngine, commit: int, read: int) -> bool:
+    """Whether a newer snapshot has what one of `commit` may lack, whose words were read as of commit `read`."""
+    if read <= commit:
+        return False
     if engine.read_only:
-        return engine.refresh() >= commit
+        return engine.refresh() > commit
     until = time.monotonic() + PATIENCE
-    while engine.snapshot.commit < commit:
+    while engine.snapshot.commit < read:
         if time.monotonic() > until:
             return False
         time.sleep(0.0005)
-    return True
+    return engine.rewritten > commit

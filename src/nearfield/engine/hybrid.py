@@ -42,7 +42,9 @@ def hybrid(
 ) -> list[Hits]:
     """Answers m prepared queries (m, dim) and their texts together. Both sides give their parts in the snapshot's order."""
     depth = max(by.depth, 2 * (request.k + request.offset))
-    parts, plans = search.gather(snapshot, queries, depth, replace(request, documents=False))
+    parts, plans = search.gather(
+        snapshot, queries, depth, replace(request, documents=False, promise=request.k + request.offset)
+    )
     possible = sum(p.allowed for p in plans)
     out = []
     for i, text in enumerate(texts):

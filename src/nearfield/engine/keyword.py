@@ -48,36 +48,36 @@ Holder = SegmentView | Part
 class Kept:
     """A term's postings in one holder: positions, ascending, and how often; and what BM25 makes of them at an average length.
 
-    `parts` is tf (k1 + 1) / (tf + k1 (1 - b + b length / average)) of each posting, or of every row where the term is common.
+    `made` is an average and the parts at it: tf (k1 + 1) / (tf + k1 (1 - b + b length / average)) of each posting, or of every
+    row where the term is common.
     """
 
     positions: Whole
     counts: Counts
     rows: int
-    average: float = 0.0
-    parts: Floats | None = None
+    made: tuple[float, Floats] | None = None
 
     @property
     def common(self) -> bool:
-        """Whether `parts` has a number for every row."""
+        """Whether parts have a number for every row."""
         return COMMON * len(self.positions) > self.rows > BLOCK
 
     def weighed(self, tokens: Counts, average: float) -> Floats:
         """The parts at an average length, kept until that changes."""
-        parts = self.parts
-        if parts is None or self.average != average:
-            short = K1 * (1 - B) + (K1 * B / average) * tokens[self.positions].astype(np.float32)
-            found = (np.float32(K1 + 1) * self.counts / (self.counts + short)).astype(np.float32)
-            parts = found
-            if self.common:
-                parts = np.zeros(self.rows, np.float32)
-                parts[self.positions] = found
-            self.parts, self.average = parts, average
+        known = self.made
+        if known is not None and known[0] == average:
+            return known[1]
+        short = K1 * (1 - B) + (K1 * B / average) * tokens[self.positions].astype(np.float32)
+        parts = found = (np.float32(K1 + 1) * self.counts / (self.counts + short)).astype(np.float32)
+        if self.common:
+            parts = np.zeros(self.rows, np.float32)
+            parts[self.positions] = found
+        self.made = average, parts
         return parts
 
     @property
     def nbytes(self) -> int:
-        """Bytes it takes, those of `parts` counted before they are there."""
+        """Bytes it takes, those of parts counted before they are there."""
         return self.positions.nbytes + self.counts.nbytes + 4 * (self.rows if self.common else len(self.positions)) + _ENTRY
 
 

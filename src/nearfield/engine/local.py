@@ -50,6 +50,7 @@ class LocalEngine:
         in_chunks: those of more than one chunk: half of one must not be in this generation, and half in another.
         reserved: rows of segments that are being written, first: beyond; later commits may be seen before they are.
         seen: what could be seen at a commit, for pages.
+        rewritten: the last commit that did more than add documents.
         recorder: the sample of queries asked.
         keywords: the keyword side of searches; thumbnails: those of documents written with pictures.
         pin: the tier that all segments should be in, or None; was_hot: segments that were on a device when it was last open.
@@ -75,6 +76,7 @@ class LocalEngine:
         self.in_chunks: set[int] = set()
         self.loaded_at = -1e9
         self._closed = False
+        self.rewritten = 0
         self._refreshing = threading.Lock()
         self._version = -1
         self.reserved: dict[int, int] = {}
@@ -139,6 +141,8 @@ class LocalEngine:
                     files.remove_tree(file)
 
     def _publish(self, deltas: Sequence[Delta], commit: int) -> None:
+        if not all(delta.only_adds for delta in deltas):
+            self.rewritten = commit
         self.snapshot = self.snapshot.changed(deltas, commit)
         for segment in [new for delta in deltas for new in delta.segments]:
             self.reserved.pop(segment.record.min_row, None)
@@ -356,14 +360,17 @@ class LocalEngine:
         return search.search(self.snapshot if snapshot is None else snapshot, queries, request)
 
     def search_keywords(self, texts: Sequence[str], request: Request) -> list[Hits]:
-        """Answers texts by their words, on the newest snapshot."""
+        """Answers texts by their words, each on the newest snapshot."""
         self.check_open()
-        return agreed(self, lambda snapshot: hybrid.by_keywords(snapshot, self.keywords, texts, request))
+        return [
+            agreed(self, lambda snapshot, text=text: hybrid.by_keywords(snapshot, self.keywords, [text], request)[0])  # type: ignore[misc]
+            for text in texts
+        ]
 
     def search_hybrid(self, queries: Vectors, texts: Sequence[str], request: Request, by: Fusion) -> list[Hits]:
         """Answers prepared queries (m, dim) and their texts together, on the newest snapshot."""
         self.check_open()
-        return agreed(self, lambda snapshot: hybrid.hybrid(snapshot, self.keywords, queries, texts, request, by))
+        return agreed(self, lambda snapshot: hybrid.hybrid(snapshot, self.keywords, queries, texts, request, by), len(texts))
 
     def close(self) -> None:
         """Finishes what was submitted and closes the files."""

@@ -147,7 +147,9 @@ class PartedEngine(LocalEngine):
         self.check_open()
         request = request if request.name else replace(request, name=parts.ANY)
         return agreed(
-            self, lambda s: rollup.searched(s, self.spec, len(texts), rollup.by_words(s, self.keywords, texts), request)
+            self,
+            lambda s: rollup.searched(s, self.spec, len(texts), rollup.by_words(s, self.keywords, texts), request),
+            len(texts),
         )
 
     def search_hybrid(self, queries: Vectors, texts: Sequence[str], request: Request, by: Fusion) -> list[Hits]:

@@ -59,6 +59,7 @@ class Request:
         effort: a setting chosen by the caller instead of by recall, or None.
         passages: how many passages of each document are shown, where documents have them.
         name: which of several named vectors is searched; "" where there are none.
+        promise: for how many of the k hits the recall is held; None: for all.
     """
 
     k: int
@@ -72,6 +73,7 @@ class Request:
     effort: Effort | None = None
     passages: int = 1
     name: str = ""
+    promise: int | None = None
 
 
 def check_deadline(request: Request) -> None:
@@ -125,7 +127,7 @@ def _point(view: SegmentView, allowed: Allowed, k: int, request: Request, metric
         return Point(k, index.setting(request.effort), 0.0, 0.0, 0, "")
     if request.recall >= 1:
         return None
-    point = index.point_for(request.recall, k, allowed.share)
+    point = index.point_for(request.recall, min(k, request.promise or k), allowed.share)
     if point is None or request.condition is None:
         return point
     if allowed.in_vain():
@@ -248,7 +250,7 @@ def _wider(
     metric: Metric,
 ) -> Found | None:
     """The index asked at the setting for the share of allowed rows that it saw near the query; None: better a scan."""
-    point = index.point_for(request.recall, k, share)
+    point = index.point_for(request.recall, min(k, request.promise or k), share)
     if point is None or point.seconds > TRY * _scan_seconds(view, allowed) or allowed.allow is None:
         return None
     answer = _asked(view, index, query, k, point.effort, replace(allowed.allow, share=share))

@@ -85,6 +85,11 @@ class Delta:
         """Notes dead rows of a segment."""
         self.buried.setdefault(segment, []).extend(rows)
 
+    @property
+    def only_adds(self) -> bool:
+        """Whether what was there is as it was and where it was."""
+        return not (self.removed or self.buried or self.segments or self.dropped)
+
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:

@@ -160,9 +160,16 @@ def chosen(name: str | None, names: list[str]) -> str:
 
 def arguments(request: Request) -> dict[str, Any]:
     """A wire request as the arguments of Collection.search."""
-    out = {key: value for key, value in request.items() if key != "min_commit"}
+    out = {key: value for key, value in request.items() if key not in ("min_commit", "pages", "vector_by_name")}
     if isinstance(out.get("vector"), str):
         out["vector"] = unpacked(out["vector"])
+    if request.get("vector_by_name") is not None:
+        named = request["vector_by_name"].items()
+        out["vector"] = {name: unpacked(value) if isinstance(value, str) else value for name, value in named}
+    if out.get("image") is not None:
+        out["image"] = base64.b64decode(out["image"])
+    if out.get("fusion") is not None:
+        out["fusion"] = nf.Fusion(**out["fusion"])
     if out.get("effort") is not None:
         out["effort"] = nf.Effort(**out["effort"])
     out["vectors"] = bool(out.get("vectors", False))

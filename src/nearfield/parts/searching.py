@@ -19,6 +19,7 @@ from nearfield.core.filters import And, Filter, In
 from nearfield.core.fuse import Fusion, scaled
 from nearfield.core.metric import Vectors
 from nearfield.core.parts import ANY, NAME
+from nearfield.core.ranked import Seen
 from nearfield.core.types import Hits, Plan
 from nearfield.engine import rollup
 from nearfield.engine.agreeing import agreed
@@ -28,7 +29,7 @@ from nearfield.engine.segment_search import Request
 from nearfield.engine.snapshot import Snapshot
 from nearfield.parts.parted import Parted
 from nearfield.ranking import answering as ranked
-from nearfield.ranking import asking
+from nearfield.ranking import asking, pages
 from nearfield.ranking.wanted import Wanted
 
 Weights = Mapping[str, float]
@@ -65,6 +66,7 @@ def search(
     options: Wanted | None = None,
 ) -> Hits:
     """The hits of one question; see Collection.search. `options` are of one ranking, by one name."""
+    parted.engine.check_open()
     wanted = weights(parted, on)
     query, vector = question.query, question.vector
     given = [name for name in ("query", "vector", "id", "image") if getattr(question, name) is not None]
@@ -78,9 +80,10 @@ def search(
         if options is not None:
             return _with_options(parted, asked, names, question, request, mode, fusion, options)
         k, offset = request.k, request.offset
-        hits = answer(parted, asked, names, replace(request, k=k + offset + 1, offset=0))[0]
+        snapshot, seen = pages.seen(parted.engine)
+        hits = _answered(parted, snapshot, asked, names, replace(request, k=k + offset + 1, offset=0))[0]
         keep = [i for i, found in enumerate(hits.ids) if found != question.id][offset : offset + k]
-        return hits.picked(keep, hits.complete or len(keep) == k)
+        return _paged(parted, asked, names, request, mode, hits.picked(keep, hits.complete or len(keep) == k), seen)
     if vector is not None:
         asked, names = by_vectors(parted, vector, wanted, "vector")
         asked = replace(asked, texts=None if query is None else [inputs.text(query, "query")])
@@ -90,7 +93,24 @@ def search(
         asked, names = by_pictures(parted, [question.image], wanted)
     if options is not None:
         return _with_options(parted, asked, names, question, request, mode, fusion, options)
-    return answer(parted, asked, names, request, mode, fusion)[0]
+    if mode != "dense":
+        return _paged(parted, asked, names, request, mode, answer(parted, asked, names, request, mode, fusion)[0], None)
+    snapshot, seen = pages.seen(parted.engine)
+    return _paged(parted, asked, names, request, mode, _answered(parted, snapshot, asked, names, request)[0], seen)
+
+
+def _paged(parted: Parted, asked: Asked, on: Weights, request: Request, mode: str, hits: Hits, seen: Seen | None) -> Hits:
+    """The hits, able to say what comes after them where they are one name's."""
+    hits.seen, hits.page = seen, pages.no_stable_order
+    if mode == "dense" and len(on) == 1:
+        (name,) = on
+        pages.follow(hits, parted.engine, _parts(asked, name), replace(request, name=name))
+    return hits
+
+
+def _parts(asked: Asked, name: str) -> tuple[Any, ...]:
+    """What decides one name's ranking, for page tokens."""
+    return (name, asked.vectors[name].tobytes())
 
 
 def _with_options(
@@ -119,7 +139,7 @@ def _with_options(
         by = ranked.by_both(engine, asked.vectors[name], text or "", fusion or Fusion())
     else:
         alone = frozenset() if question.id is None else frozenset([question.id])
-        by = ranked.by_vector(asked.vectors[name], (name, asked.vectors[name].tobytes()), text)
+        by = ranked.by_vector(asked.vectors[name], _parts(asked, name), text)
         by = replace(by, without=alone)
     return asking.answer(engine, by, replace(request, name=name), options)
 
@@ -248,11 +268,17 @@ def answer(
     parted.engine.check_open()
     if mode == "dense":
         return _answered(parted, parted.engine.snapshot, asked, on, request, mode, fusion)
-    return agreed(parted.engine, lambda snapshot: _answered(parted, snapshot, asked, on, request, mode, fusion))
+    return agreed(parted.engine, lambda snapshot: _answered(parted, snapshot, asked, on, request, mode, fusion), asked.m)
 
 
 def _answered(
-    parted: Parted, snapshot: Snapshot, asked: Asked, on: Weights, request: Request, mode: str, fusion: Fusion | None
+    parted: Parted,
+    snapshot: Snapshot,
+    asked: Asked,
+    on: Weights,
+    request: Request,
+    mode: str = "dense",
+    fusion: Fusion | None = None,
 ) -> list[Hits]:
     engine = parted.engine
     if mode == "keyword":

@@ -116,9 +116,9 @@ def unstable() -> InvalidInput:
     """The error of asking for a page where there are none, because scores change with every write."""
     return InvalidInput(
         "keyword and fused scores change with every write, so their pages would not be stable; ask for a larger k, or use "
-        "offset, or mode='dense'",
+        "offset, or mode='dense' by one vector",
         field="after",
-        expected="a dense search",
+        expected="a dense search, of one name where vectors have names",
     )
 
 

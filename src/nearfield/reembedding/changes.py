@@ -15,8 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from nearfield.core import parts
-from nearfield.engine.pending import Part
+from nearfield.engine.pending import Block, Part
 from nearfield.engine.snapshot import SegmentView, Snapshot
+from nearfield.store.segment import Segment
 
 Rows = npt.NDArray[np.int64]
 _AT_ONCE = 4096
@@ -76,15 +77,22 @@ def _ids(snapshot: Snapshot, rows: Rows) -> Iterator[str]:
         positions = view.segment.positions_of_rows(rows)
         positions = positions[view.live_mask()[positions]]
         for start in range(0, len(positions), _AT_ONCE):
-            yield from filter(_whole, view.segment.ids(positions[start : start + _AT_ONCE].tolist()))
+            some = positions[start : start + _AT_ONCE].tolist()
+            for at, found in zip(some, view.segment.ids(some), strict=True):
+                if _whole(found, view.segment, at):
+                    yield found
     for part in snapshot.pending.parts:
         for at in np.flatnonzero(_alive(part) & np.isin(part.block.rows[: part.count], rows)).tolist():
-            if _whole(part.block.ids[at]):
+            if _whole(part.block.ids[at], part.block, at):
                 yield part.block.ids[at]
 
 
-def _whole(document_id: str) -> bool:
-    return not document_id.startswith(parts.PREFIX)
+def _whole(document_id: str, holder: Segment | Block, at: int) -> bool:
+    """Whether a row is a document, or the first of one in parts."""
+    if not document_id.startswith(parts.PREFIX):
+        return True
+    encoded = holder.metadata_bytes(at) if isinstance(holder, Segment) else holder.metadata[at]
+    return not encoded.startswith(parts.MARK)
 
 
 def has(snapshot: Snapshot, document_id: str) -> bool:
@@ -98,17 +106,19 @@ def has(snapshot: Snapshot, document_id: str) -> bool:
     return False
 
 
-def without_text(snapshot: Snapshot) -> tuple[int, str | None]:
-    """How many live documents have no text, and the id of one."""
+def without_text(snapshot: Snapshot, *, in_parts: bool = False) -> tuple[int, str | None]:
+    """How many live documents have no text, and the id of one; of documents in parts their first rows are looked at."""
     count, example = 0, None
     for view in snapshot.segments:
         none = view.segment.textless() & view.live_mask()
+        if in_parts:
+            none &= view.segment.columns.mask(parts.HEAD)
         if none.any():
             count += int(none.sum())
             example = example or view.segment.id(int(np.argmax(none)))
     for part in snapshot.pending.parts:
         for at in np.flatnonzero(_alive(part)).tolist():
-            if part.block.texts[at] is None:
+            if part.block.texts[at] is None and _whole(part.block.ids[at], part.block, at):
                 count += 1
                 example = example or part.block.ids[at]
     return count, example
@@ -124,8 +134,8 @@ def stale(copy: Snapshot, now: Snapshot) -> Iterator[str]:
             left[here[other.live_mask()[there]]] = False
         for position in np.flatnonzero(left).tolist():
             found = view.segment.id(position)
-            if found not in waiting and _whole(found):
+            if found not in waiting and _whole(found, view.segment, position):
                 yield found
     for block, at in copy.pending.live_rows():
-        if _whole(block.ids[at]) and not has(now, block.ids[at]):
+        if _whole(block.ids[at], block, at) and not has(now, block.ids[at]):
             yield block.ids[at]

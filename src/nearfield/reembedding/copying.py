@@ -171,12 +171,12 @@ def refuse(source: Collection, documents: Sequence[Document]) -> None:
     if pictured:
         raise pictures(len(pictured), min(pictured))
     none = [d.id for d in documents if d.text is None]
-    if none and not in_parts(source):
+    if none:
         raise textless(len(none), none[0])
 
 
 def in_parts(source: Collection) -> bool:
-    """Whether documents are embedded in parts, of which some may be of metadata."""
+    """Whether documents are embedded in parts, passages of their texts."""
     return source._engine.settings.parts is not msgspec.UNSET
 
 

@@ -64,8 +64,8 @@ def reembed(db: Database, name: str, embedder: str | Embedder, wanted: Wanted, s
             target.optimize(progress=say)
             reached("indexed")
             copy.catch_up()
-            _carry_words(source, target, say)
             overlap, evaluation, notes = _compare(source, target, wanted, say)
+            _carry_words(source, target, say)
             if not wanted.switch:
                 return _report(db, source, target, copy, None, overlap, evaluation, notes, wanted, start)
             switch = _switched(db, copy, source, target, wanted.window, stop, say)
@@ -158,8 +158,8 @@ def _same(stored: dict[str, Any] | None, embedder: Embedder) -> bool:
 def _check_texts(source: Collection) -> None:
     """Raises InvalidInput, before anything is built, if there are documents that cannot be embedded from what is stored."""
     engine, snapshot = source._engine, source.snapshot()
-    count, example = changes.without_text(snapshot)
-    if count and example is not None and not in_parts(source):
+    count, example = changes.without_text(snapshot, in_parts=in_parts(source))
+    if count and example is not None:
         raise textless(count, example)
     pictured = [i for some in changes.ids(snapshot, None, 10_000) for i in engine.thumbnails.having(snapshot, some)]
     if pictured:

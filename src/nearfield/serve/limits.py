@@ -30,6 +30,7 @@ class Limits:
         answer: bytes of an answer, but for streams.
         documents: documents of one JSON upsert; ids of one get or delete.
         duplicates: documents that one request for groups of near-duplicates compares; a job may compare more.
+        compare: seconds that such a request may take; a job may take longer.
         filter_bytes: bytes of a filter as JSON.
         text: characters of a query or of an embedded text.
         image: bytes of a picture's file, before base64; a search's body is limited by `query` too.
@@ -56,6 +57,7 @@ class Limits:
     answer: int = 64 << 20
     documents: int = 10_000
     duplicates: int = 200_000
+    compare: float = 120.0
     filter_bytes: int = 1 << 20
     text: int = 100_000
     image: int = 16 << 20

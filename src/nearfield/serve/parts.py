@@ -15,7 +15,7 @@ import numpy as np
 
 from nearfield import Collection, Part, Passages, VectorField
 from nearfield.core import inputs
-from nearfield.core.errors import InvalidInput
+from nearfield.core.errors import DeadlineExceeded, InvalidInput
 from nearfield.core.parts import OWN
 from nearfield.core.types import Hits
 from nearfield.serve import asking, pictures, words
@@ -25,6 +25,9 @@ from nearfield.serve.wire.parts import PartsOut, PassagesIn, VectorFieldIn
 
 if TYPE_CHECKING:
     from nearfield.serve.service import Service
+
+AT_ONCE = 16
+"""Searches between two looks at the time."""
 
 
 def by_name(collection: Collection, wanted: SearchRequest | SearchManyRequest) -> bool:
@@ -74,11 +77,20 @@ async def search_many(
     for text in wanted.queries or ():
         limits.check("query", len(inputs.text(text, "query")), "text")
     options = _options(service, collection, wanted, arrived)
-    del options["deadline"]
-    queries: Any = wanted.queries
+    deadline = options.pop("deadline")
+    queries: Any = wanted.queries or []
     if wanted.vectors_in:
         queries = [_numbers(value, f"vectors_in[{i}]") for i, value in enumerate(wanted.vectors_in)]
-    hits = await service.aside(lambda: collection.search_many(queries or [], **options))
+
+    def work() -> list[Hits]:
+        out: list[Hits] = []
+        for first in range(0, len(queries), AT_ONCE):
+            if time.monotonic() > deadline:
+                raise DeadlineExceeded("the searches did not finish in the time given", field="timeout")
+            out += collection.search_many(queries[first : first + AT_ONCE], **options)
+        return out
+
+    hits = await service.aside(work)
     return hits, {"search": asking.milliseconds(start)}
 
 

@@ -6,6 +6,7 @@ are those that the operator allowed, and run in threads of their own.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -82,19 +83,27 @@ async def recommend(
         raise InvalidInput("recommendations go by vectors alone", field="mode", expected="'dense'", received=wanted.mode)
     options = options_of(wanted, limits)
     limits.check("like", len(wanted.like) + len(wanted.unlike), "queries")
-    like, unlike = (
-        [_example(one, f"{name}[{i}]", collection, limits) for i, one in enumerate(given)]
-        for name, given in (("like", wanted.like), ("unlike", wanted.unlike))
-    )
     told = msgspec.structs.replace(wanted, k=limits.k if wanted.k is None else wanted.k)
     request, _ = asking.request_of(told, collection, limits, arrived, service.monitor.target(collection))
+    given = [
+        _example(one, f"{name}[{i}]", collection, limits)
+        for name, some in (("like", wanted.like), ("unlike", wanted.unlike))
+        for i, one in enumerate(some)
+    ]
+    start = time.perf_counter()
+    texts = [i for i, one in enumerate(given) if isinstance(one, Text)]
+    found = await asyncio.gather(*(service.embed(collection, given[i].text, "query", request.deadline) for i in texts))
+    for i, vector in zip(texts, found, strict=True):
+        given[i] = vector
+    took = {"embed": asking.milliseconds(start)} if texts else {}
+    like, unlike = given[: len(wanted.like)], given[len(wanted.like) :]
     start = time.perf_counter()
 
     def work() -> Hits:
         return collection.recommended(like, unlike, wanted.strategy, request, options)
 
     hits = await service.aside(work)
-    return hits, {"search": asking.milliseconds(start)}
+    return hits, {**took, "search": asking.milliseconds(start)}
 
 
 def options_of(wanted: Any, limits: Limits, rerank: str | None = None, rerank_depth: int = 50) -> Wanted:

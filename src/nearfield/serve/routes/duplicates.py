@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from itertools import islice
@@ -14,7 +15,7 @@ import msgspec
 from starlette.responses import Response, StreamingResponse
 
 from nearfield import Collection
-from nearfield.core.errors import Overloaded
+from nearfield.core.errors import DeadlineExceeded, Overloaded
 from nearfield.serve import asking
 from nearfield.serve.jobs import Progress
 from nearfield.serve.route import Call, Route
@@ -63,9 +64,15 @@ async def duplicates(call: Call) -> Response:
     """How the pairs were found, then a group on each line; few enough documents to wait for, or a job does it."""
     collection, wanted = _asked(call, await call.read(DuplicatesRequest))
     service = call.service
+    ends = call.arrived + service.limits.compare
+
+    def in_time(_done: int, _total: int) -> None:
+        if time.monotonic() > ends:
+            expected = f"at most {service.limits.compare:g} s: a higher threshold, a filter, or a job: dedup"
+            raise DeadlineExceeded("comparing takes longer than this server allows", field="above", expected=expected)
 
     def found() -> Iterator[bytes]:
-        groups = collection.duplicates(**wanted)
+        groups = collection.duplicates(**wanted, progress=in_time)
         service.limits.check("documents", collection.count(wanted["filter"]), "duplicates")
         with _alone(service):
             first = msgspec.json.encode({"join": groups.join.to_dict()})
@@ -127,7 +134,7 @@ FAILS = ("not_found", "invalid_input", "filter_error", "overloaded", "closed")
 ROUTES = (
     Route(
         "POST", f"{HERE}/duplicates", duplicates, "read", "Groups of near-duplicates, as NDJSON.", DuplicatesRequest,
-        DuplicatesLine, fails=FAILS, media=NDJSON,
+        DuplicatesLine, fails=(*FAILS, "deadline_exceeded"), media=NDJSON,
     ),
     Route(
         "POST", f"{HERE}/dedup", dedup, "write", "Delete near-duplicates, or say which: a job.", DedupRequest, JobOut, 202,
