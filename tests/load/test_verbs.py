@@ -123,8 +123,8 @@ def test_a_server(directory: Path) -> None:
 
 def test_every_option_of_a_request_that_is_logged_can_be_asked_again() -> None:
     made = SearchRequest(
-        query="sea", vector=packed(np.ones(2)), image="aaaa", vector_by_name={"a": packed(np.ones(2))}, pages=True, min_commit=3,
-        fusion=FusionIn(method="ranks"), effort=EffortIn(nprobe=2),
+        query="sea", vector=packed(np.ones(2)), image="aaaa", vector_by_name={"a": packed(np.ones(2))}, pages=True,
+        min_commit=3, fusion=FusionIn(method="ranks"), effort=EffortIn(nprobe=2),
     )  # fmt: skip
     found = arguments(msgspec.to_builtins(made))
     assert set(found) <= set(inspect.signature(nf.Collection.search).parameters)

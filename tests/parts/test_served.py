@@ -134,3 +134,11 @@ def test_the_remote_collection_does_the_same(remote: RemoteDatabase, database: n
     again = remote.create("again", embedder="hash:16", passages=nf.Passages(8, 2), vectors={"body": nf.VectorField(dim=16)})
     again.upsert(nf.Document("a", TEXT, parts=tuple(p for p in document.parts if p.name == "body")))
     assert again.search("thirteen")[0].passage.number == 2  # type: ignore[union-attr]
+
+
+def test_many_searches_by_name_end_when_their_time_does(client: TestClient) -> None:
+    told = {"queries": ["moon"] * 1000, "on": ["title", "body"], "timeout": 1e-6}
+    answer = client.post("/v1/collections/named/search_many", json=told)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (504, "deadline_exceeded")
+    whole = client.post("/v1/collections/named/search_many", json={"queries": ["moon", "ten"] * 20, "on": "body", "k": 1}).json()
+    assert [hits["hits"][0]["id"] for hits in whole["results"]] == ["b", "a"] * 20

@@ -43,6 +43,8 @@ def test_a_job_switches_and_another_goes_back(shelf: TestClient) -> None:
     assert shelf.get("/v1/collections/shelf").json()["embedder"] == "hash:32"
     assert shelf.post("/v1/collections/shelf/search", json={"query": text_of(5), "k": 1}).json()["hits"][0]["id"] == "d5"
     (kept,) = shelf.get("/v1/collections/shelf/stats").json()["generations"]
+    assert "path" not in kept
+    assert "kept" not in done["result"], "where a server keeps its files is nobody's business"
     assert (kept["state"], kept["model"]) == ("old", "hash:24")
     back = ended(shelf, shelf.post("/v1/collections/shelf/reembed/undo", json={}))
     assert back["result"]["model"] == "hash:24"

@@ -148,3 +148,13 @@ def test_a_row_that_is_refused_is_told_in_python_too(tmp_path: Path) -> None:
         written = database.create("b", embedder="hash:32").add_file(tmp_path / "r.jsonl", failed=told.append)
     assert written.added == 1
     assert [(one.path, one.number) for one in told] == [("r.jsonl", 2)]
+
+
+def test_a_file_holds_no_more_documents_than_a_request_may(tmp_path: Path) -> None:
+    with nf.open(tmp_path / "db") as database:
+        database.create("books", embedder="hash:32")
+        made = Service(database, Limits(documents=3), recall_share=0)
+        with TestClient(make(made, Keys()), "http://localhost") as client:
+            assert send(client, "r.csv", b"text\n1\n2\n3\n").json()["added"] == 3
+            assert "more than 3 documents" in failed(send(client, "s.csv", b"text\n1\n2\n3\n4\n"), "invalid_input")["message"]
+        made.close()

@@ -183,10 +183,10 @@ def test_texts_that_are_liked_are_embedded_within_the_time_given(
     embedded: list[int] = []
     slow = HashEmbedder.encode
 
-    def encode(self: HashEmbedder, items: list[str], *more: object) -> object:
+    def encode(self: HashEmbedder, items: list[str], **more: object) -> object:
         time.sleep(0.05)
         embedded.append(len(items))
-        return slow(self, items, *more)
+        return slow(self, items, **more)
 
     monkeypatch.setattr(HashEmbedder, "encode", encode)
     like = [{"text": f"{i} " * 5000} for i in range(40)]

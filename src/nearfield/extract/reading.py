@@ -21,6 +21,8 @@ def read(kind: Kind, data: bytes, limits: Limits) -> Contents:
     if not data.strip():
         return Contents()
     found = _read(kind, data, limits)
+    if len(found.texts) > limits.documents:
+        raise Unreadable(f"it holds more than {limits.documents:,} documents; split it")
     size = 0
     for i, one in enumerate(found.texts):
         text = one.text.encode("utf-8", "replace").decode() if not one.text.isascii() else one.text

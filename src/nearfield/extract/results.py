@@ -62,6 +62,7 @@ class Limits:
         file: bytes of a file.
         unpacked: bytes that what is packed in a file (.docx) may have when unpacked.
         text: bytes of UTF-8 of all its texts and metadata together.
+        documents: rows, or messages, that it may hold.
         seconds: that reading it may take.
         memory: bytes that the process reading it may take (Linux; elsewhere only time and sizes are bounded).
     """
@@ -69,6 +70,7 @@ class Limits:
     file: int = 128 << 20
     unpacked: int = 256 << 20
     text: int = 64 << 20
+    documents: int = 10_000_000
     seconds: float = 60.0
     memory: int = 2 << 30
 

@@ -81,7 +81,7 @@ def search(
             return _with_options(parted, asked, names, question, request, mode, fusion, options)
         k, offset = request.k, request.offset
         snapshot, seen = pages.seen(parted.engine)
-        hits = _answered(parted, snapshot, asked, names, replace(request, k=k + offset + 1, offset=0))[0]
+        hits = _answered(parted, snapshot, asked, names, replace(request, k=k + offset + 1, offset=0), mode, fusion)[0]
         keep = [i for i, found in enumerate(hits.ids) if found != question.id][offset : offset + k]
         return _paged(parted, asked, names, request, mode, hits.picked(keep, hits.complete or len(keep) == k), seen)
     if vector is not None:
@@ -96,7 +96,9 @@ def search(
     if mode != "dense":
         return _paged(parted, asked, names, request, mode, answer(parted, asked, names, request, mode, fusion)[0], None)
     snapshot, seen = pages.seen(parted.engine)
-    return _paged(parted, asked, names, request, mode, _answered(parted, snapshot, asked, names, request)[0], seen)
+    return _paged(
+        parted, asked, names, request, mode, _answered(parted, snapshot, asked, names, request, mode, fusion)[0], seen
+    )
 
 
 def _paged(parted: Parted, asked: Asked, on: Weights, request: Request, mode: str, hits: Hits, seen: Seen | None) -> Hits:
@@ -277,8 +279,8 @@ def _answered(
     asked: Asked,
     on: Weights,
     request: Request,
-    mode: str = "dense",
-    fusion: Fusion | None = None,
+    mode: str,
+    fusion: Fusion | None,
 ) -> list[Hits]:
     engine = parted.engine
     if mode == "keyword":

@@ -24,11 +24,15 @@ class Extracting:
     """The one place where files are read.
 
     Args:
-        limits: of requests: `file` bytes of a file, `extract` seconds for reading it.
+        limits: of requests: `file` bytes of a file, `documents` in it, `extract` seconds for reading it.
     """
 
     def __init__(self, limits: Limits) -> None:
-        self.extractor = Extractor(FileLimits(file=limits.file, seconds=limits.extract, text=max(limits.file, 16 << 20)))
+        self.extractor = Extractor(
+            FileLimits(
+                file=limits.file, seconds=limits.extract, text=max(limits.file, 16 << 20), documents=limits.documents
+            )
+        )
         self._pool = ThreadPoolExecutor(1, "nearfield-extract")
         self._waiting = 0
 

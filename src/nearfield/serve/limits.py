@@ -28,7 +28,7 @@ class Limits:
         hits: hits of all queries of one search_many, offsets included.
         fields: metadata keys that a request may pick.
         answer: bytes of an answer, but for streams.
-        documents: documents of one JSON upsert; ids of one get or delete.
+        documents: documents of one JSON upsert, or of one file; ids of one get or delete.
         duplicates: documents that one request for groups of near-duplicates compares; a job may compare more.
         compare: seconds that such a request may take; a job may take longer.
         filter_bytes: bytes of a filter as JSON.

@@ -122,7 +122,10 @@ async def stats(call: Call) -> dict[str, object]:
     """What it holds, in numbers, with its indexes and their measured curves."""
 
     def work() -> dict[str, object]:
-        return asking.plain(call.service.collection(call.path("name")).stats().to_dict())
+        told = asking.plain(call.service.collection(call.path("name")).stats().to_dict())
+        for kept in told.get("generations") or ():
+            kept.pop("path", None)
+        return told
 
     return await call.service.aside(work)
 

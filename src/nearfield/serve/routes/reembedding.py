@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from nearfield import ReembedReport
 from nearfield.serve.jobs import Progress
 from nearfield.serve.route import Call, Route
 from nearfield.serve.wire import ForgottenOut, JobOut, ReembedRequest, UndoReembedRequest
+
+
+def _shown(report: ReembedReport) -> dict[str, Any]:
+    """A report without the server's directories."""
+    return {name: value for name, value in report.to_dict().items() if name != "kept"}
 
 
 async def reembed(call: Call) -> JobOut:
@@ -24,7 +30,7 @@ async def reembed(call: Call) -> JobOut:
             name, wanted.embedder, queries=wanted.queries, qrels=wanted.qrels, k=wanted.k, switch=wanted.switch,
             undo_window=wanted.undo_window, progress=progress,
         )  # fmt: skip
-        return report.to_dict()
+        return _shown(report)
 
     return service.jobs.submit("reembed", name, work).out()
 
@@ -35,7 +41,7 @@ async def undo(call: Call) -> JobOut:
     name = service.collection(call.path("name")).name
 
     def work(progress: Progress) -> Any:
-        return service.database.undo_reembed(name, undo_window=wanted.undo_window, progress=progress).to_dict()
+        return _shown(service.database.undo_reembed(name, undo_window=wanted.undo_window, progress=progress))
 
     return service.jobs.submit("undo_reembed", name, work).out()
 
