@@ -140,5 +140,7 @@ def test_many_searches_by_name_end_when_their_time_does(client: TestClient) -> N
     told = {"queries": ["moon"] * 1000, "on": ["title", "body"], "timeout": 1e-6}
     answer = client.post("/v1/collections/named/search_many", json=told)
     assert (answer.status_code, answer.json()["error"]["code"]) == (504, "deadline_exceeded")
-    whole = client.post("/v1/collections/named/search_many", json={"queries": ["moon", "ten"] * 20, "on": "body", "k": 1}).json()
+    whole = client.post(
+        "/v1/collections/named/search_many", json={"queries": ["moon", "ten"] * 20, "on": "body", "k": 1}
+    ).json()
     assert [hits["hits"][0]["id"] for hits in whole["results"]] == ["b", "a"] * 20

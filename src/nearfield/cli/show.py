@@ -19,6 +19,14 @@ EVERY = 5.0
 """Seconds between lines of progress where standard error is not a terminal."""
 
 
+_CONTROLS = {i: f"\\x{i:02x}" for i in (*range(32), *range(127, 160)) if chr(i) not in "\n\t"}
+
+
+def tame(text: str) -> str:
+    """A text without what a terminal would obey: documents, ids and names of files come from anywhere."""
+    return text.translate(_CONTROLS)
+
+
 def as_json(value: Any) -> None:
     """Prints one JSON value on standard output, on one line."""
     typer.echo(json.dumps(value, ensure_ascii=False, default=_plain))
@@ -32,12 +40,12 @@ def _plain(value: Any) -> Any:
 
 def line(text: str) -> None:
     """Prints one line on standard output."""
-    typer.echo(text)
+    typer.echo(tame(text))
 
 
 def note(text: str) -> None:
     """Prints one line on standard error: for people, beside the result."""
-    typer.echo(text, err=True)
+    typer.echo(tame(text), err=True)
 
 
 def table(
@@ -52,7 +60,7 @@ def table(
     for name in columns:
         out.add_column(name, justify="right" if name in right else "left", overflow="fold")
     for row in rows:
-        out.add_row(*[Text(str(value)) for value in row])
+        out.add_row(*[Text(tame(str(value))) for value in row])
     Console(width=None if sys.stdout.isatty() else PIPED_WIDTH).print(out)
 
 
@@ -60,7 +68,7 @@ def pairs(values: Mapping[str, Any]) -> None:
     """Prints names and values, aligned."""
     width = max(map(len, values), default=0)
     for name, value in values.items():
-        typer.echo(f"{name:<{width}}  {value}")
+        typer.echo(tame(f"{name:<{width}}  {value}"))
 
 
 def document(found: Any) -> dict[str, Any]:

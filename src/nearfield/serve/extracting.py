@@ -29,9 +29,7 @@ class Extracting:
 
     def __init__(self, limits: Limits) -> None:
         self.extractor = Extractor(
-            FileLimits(
-                file=limits.file, seconds=limits.extract, text=max(limits.file, 16 << 20), documents=limits.documents
-            )
+            FileLimits(file=limits.file, seconds=limits.extract, text=max(limits.file, 16 << 20), documents=limits.documents)
         )
         self._pool = ThreadPoolExecutor(1, "nearfield-extract")
         self._waiting = 0
