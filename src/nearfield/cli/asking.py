@@ -45,7 +45,7 @@ def ask(
     def heard(text: str) -> None:
         nonlocal streamed
         streamed = True
-        typer.echo(text, nl=False)
+        typer.echo(show.tame(text), nl=False)
 
     with place.collection(target) as collection:
         found = collection.ask(
