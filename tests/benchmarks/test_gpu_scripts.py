@@ -155,7 +155,7 @@ def test_embedding_keeps_the_vectors_of_the_plain_library(tmp_path: Path) -> Non
 
 
 def test_a_service_is_built_served_and_asked(tmp_path: Path) -> None:
-    options = ["--folder", str(tmp_path / "at"), "--embedder", "hash:32", "--rate", "20", "--each", "1", "--seconds", "120"]
+    options = ["--folder", str(tmp_path / "at"), "--embedder", "hash:32", "--rate", "20", "--each", "1", "--seconds", "20"]
     serve.main(small(tmp_path, *options))
     (part,) = parts(tmp_path, "serve").values()
     assert part["facts"]["rows"] == 2048
