@@ -10,7 +10,6 @@ import csv
 import gzip
 import io
 import os
-import re
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -22,6 +21,7 @@ import msgspec
 from nearfield.cli import arrays
 from nearfield.cli.rows import Names, Row, make_row
 from nearfield.core.errors import InvalidInput, NotFound
+from nearfield.core.scalars import typed
 
 MAX_LINE = 64 << 20
 """Bytes of one line, so that a file without line ends does not fill the memory."""
@@ -38,7 +38,6 @@ _SUFFIXES = {
     ".npy": "npy",
     **dict.fromkeys(TEXT_SUFFIXES, "text"),
 }
-_NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,17 +199,7 @@ def _fields(heading: list[str], values: list[str], how: Reading) -> dict[str, An
     """A CSV line's fields; empty ones are missing."""
     kept = (how.names.id, how.names.text)
     pairs = zip(heading, values, strict=True)
-    return {key: value if how.strings or key in kept else _typed(value) for key, value in pairs if value != ""}
-
-
-def _typed(value: str) -> Any:
-    """A CSV value as number, bool or string: numbers only if they are written as JSON writes them (007 stays a string)."""
-    if value in ("true", "false", "True", "False"):
-        return value.lower() == "true"
-    match = _NUMBER.fullmatch(value)
-    if match is None or len(value) > 300:
-        return value
-    return float(value) if match[2] or match[3] else int(value)
+    return {key: value if how.strings or key in kept else typed(value) for key, value in pairs if value != ""}
 
 
 def _array(path: Path, how: Reading) -> Source:

@@ -7,18 +7,17 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 
+from nearfield.core.scalars import typed
 from nearfield.extract import decoding
 from nearfield.extract.needed import missing
 from nearfield.extract.results import Contents, Extracted, Limits, Unreadable
 
 TEXT, VECTOR, METADATA = "text", "vector", "metadata"
-_NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?")
 ROWS = 4096
 """Rows of Parquet decoded at a time."""
 MOST_FAILED = 1_000
@@ -111,17 +110,7 @@ def _csv(data: bytes, delimiter: str = ",") -> Iterator[dict[str, Any] | str]:
         if len(values) != len(heading):
             yield f"it has {len(values)} columns, the first line has {len(heading)}, line {reader.line_num}"
         else:
-            yield {k: v if k == TEXT else _typed(v) for k, v in zip(heading, values, strict=True) if v != ""}
-
-
-def _typed(value: str) -> Any:
-    """A value as number, bool or string: numbers only if they are written as JSON writes them (007 stays a string)."""
-    if value in ("true", "false", "True", "False"):
-        return value.lower() == "true"
-    match = _NUMBER.fullmatch(value)
-    if match is None or len(value) > 300:
-        return value
-    return float(value) if match[2] or match[3] else int(value)
+            yield {k: v if k == TEXT else typed(v) for k, v in zip(heading, values, strict=True) if v != ""}
 
 
 def _parquet(data: bytes) -> Iterator[dict[str, Any] | str]:
